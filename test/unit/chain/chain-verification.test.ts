@@ -6,7 +6,8 @@ import { thumbprintOf } from '../../../packages/core/src/certificate/client-cert
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
 import { ChainVerification } from '../../../packages/core/src/chain/chain-verification.js';
-import { authority, client, type Node } from '../../support/chains.js';
+import { authority, client, type Node, rawExtension } from '../../support/chains.js';
+import { commonName, der, sequence } from '../../support/written-der.js';
 
 await x509.load();
 const day = 86_400_000;
@@ -277,4 +278,18 @@ it('the names of what came with a certificate are part of what its path may cost
     why: 'the names of the certificates that came with it cost too much to read',
   });
   expect(outcomeWith(middle, ...sent.slice(0, 3))).toHaveProperty('path');
+});
+
+it('an authority may have any number of name constraints if it is configured', async () => {
+  const bases = Array.from({ length: 500 }, (_, at) => sequence(der(0xa4, commonName(`${at}`))));
+  const constraints = sequence(der(0xa1, ...bases)).toString('hex');
+  const extensions = [rawExtension('2.5.29.30', constraints)];
+  const middle = await authority('CN=Middle', root, { extensions });
+  const { der: leaf } = await client('CN=client', middle);
+  const source = (given: string) => new AuthoritySource(given, 'authorities', () => undefined);
+  const sent = new ClientCertificate(leaf, { intermediates: [middle.der] });
+  expect(verification(root).verify(sent, Date.now())).toMatchObject({ code: 'too_much_work' });
+  expect(verification(middle).verify(sent, Date.now())).toHaveProperty('path');
+  const configured = new ChainVerification(source(root.cert), source(middle.cert));
+  expect(configured.verify(sent, Date.now())).toHaveProperty('path');
 });

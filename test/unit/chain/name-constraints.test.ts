@@ -12,7 +12,12 @@ import {
   readAlternativeNames,
   readDirectoryName,
 } from '../../../packages/core/src/chain/general-names.js';
-import { explainViolation, readNameConstraints } from '../../../packages/core/src/chain/name-constraints.js';
+import {
+  constraintElements,
+  countComparisons,
+  explainViolation,
+  readNameConstraints,
+} from '../../../packages/core/src/chain/name-constraints.js';
 import { der, identifier, integer, sequence, text } from '../../support/written-der.js';
 
 await library.load();
@@ -326,15 +331,28 @@ it('the constraints of each authority hold', () => {
   expect(explain('a.example')).toContain('violates');
 });
 
-it('names are compared with constraints 100,000 times at most', () => {
-  const names = (count: number): GeneralName[] =>
-    Array.from({ length: count }, () => ({ kind: 'dns', text: 'a.example' }));
-  const bases = names(50);
-  const explain = (count: number) =>
-    explainViolation(names(count), [
-      { permitted: bases, excluded: [] },
-      { permitted: [], excluded: bases.map(() => ({ kind: 'dns', text: 'b.example' })) },
-    ]);
-  expect(explain(1_000)).toBeUndefined();
-  expect(explain(1_001)).toBe('it has too many names for the name constraints of its path');
+it('the comparisons that names and constraints take are counted, and a long text as several', () => {
+  const names = (count: number, value = 'a'): GeneralName[] =>
+    Array.from({ length: count }, () => ({ kind: 'dns', text: value }));
+  const [few, long] = [names(10, ''), names(10, 'a'.repeat(640))];
+  const address: GeneralName = { kind: 'ip', bytes: Buffer.alloc(8) };
+  expect(countComparisons([...few, address], [{ permitted: few, excluded: [] }])).toBe(110);
+  expect(countComparisons(few, [{ permitted: few, excluded: [...few, address] }])).toBe(210);
+  expect(
+    countComparisons(few, [
+      { permitted: few, excluded: [] },
+      { permitted: [], excluded: few },
+    ]),
+  ).toBe(200);
+  expect(countComparisons(long, [{ permitted: few, excluded: [] }])).toBe(1_100);
+  expect(countComparisons(few, [{ permitted: long, excluded: [] }])).toBe(1_100);
+});
+
+it.each<[string, Buffer, number]>([
+  ['a directory name', sequence(subtrees(permitted, directory('CN=a'))), 5],
+  ['some', sequence(subtrees(permitted, directory('CN=a')), subtrees(excluded, directory('CN=a, O=b'))), 14],
+  ['names of other forms', sequence(subtrees(permitted, dns('a'), mail('a'))), 0],
+  ['what is no DER', Buffer.from([0x30, 5]), 0],
+])('the elements of directory names in constraints are counted: %s', (_, value, count) => {
+  expect(constraintElements(value)).toBe(count);
 });

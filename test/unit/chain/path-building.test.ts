@@ -5,6 +5,7 @@ import { x509 as library } from '../../../packages/core/src/certificate/lazy-x50
 import { buildPath, groupBySubject } from '../../../packages/core/src/chain/path-building.js';
 import { readPathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { authority, client, keyPair, type Node, plain, rawExtension } from '../../support/chains.js';
+import { der, sequence } from '../../support/written-der.js';
 
 await library.load();
 
@@ -369,7 +370,60 @@ describe('name constraints', () => {
   });
 });
 
+/** Name constraints with so many bases. */
+const bases = (tag: 0xa0 | 0xa1, count: number, baseOf: (at: number) => Buffer) => {
+  const subtrees = Array.from({ length: count }, (_, at) => sequence(baseOf(at)));
+  return rawExtension('2.5.29.30', sequence(der(tag, ...subtrees)).toString('hex'));
+};
+
 describe('bounded work', () => {
+  it('reads the name constraints of a few authorities that a client sends', async () => {
+    const keys = await keyPair();
+    const limits = [bases(0xa1, 80, (at) => directory(`O=${at}`))];
+    const others = Array.from({ length: 3 }, () =>
+      authority('CN=Middle', root, { keys, extensions: [...limits] }),
+    );
+    const [one, two, three] = (await Promise.all(others)) as [Node, Node, Node];
+    const leaf = await client('O=1', one);
+    expect(outcome(leaf, [one])).toMatch(/violates a name constraint$/);
+    expect(outcome(leaf, [one, two])).toMatch(/violates a name constraint$/);
+    expect(outcome(leaf, [one, two, three])).toMatch(/its name constraints cost too much to read,/);
+    const good = await client('O=Good', one);
+    expect(outcome(good, [one, two, three])).toBe('good < middle < root');
+  });
+
+  it('reads the directory names of a few certificates that a client sends', async () => {
+    const limited = await authority('CN=Limited', undefined, {
+      extensions: [bases(0xa1, 1, () => directory('O=Bad'))],
+    });
+    const keys = await keyPair();
+    const names = sequence(...Array.from({ length: 48 }, (_, at) => directory(`O=${at}`))).toString('hex');
+    const extensions = [rawExtension('2.5.29.17', names, false)];
+    const others = Array.from({ length: 5 }, () => authority('CN=Middle', limited, { keys, extensions }));
+    const sent = await Promise.all(others);
+    const leaf = await client('O=Bad', sent[0] as Node);
+    expect(outcome(leaf, sent.slice(0, 4), [limited])).toMatch(/violates a name constraint$/);
+    expect(outcome(leaf, sent, [limited])).toMatch(/its names cost too much to read$/);
+  });
+
+  it('compares names with the name constraints of all paths 100,000 times at most', async () => {
+    const keys = await keyPair();
+    const limits = [bases(0xa1, 250, (at) => dns(`${at}`))];
+    const others = Array.from({ length: 3 }, () =>
+      authority('CN=Middle', root, { keys, extensions: [...limits] }),
+    );
+    const sent = await Promise.all(others);
+    const names = Array.from({ length: 150 }, (_, at) => dns(`x${at}`));
+    const extensions = (last: string) => [
+      rawExtension('2.5.29.17', sequence(...names, dns(last)).toString('hex'), false),
+    ];
+    const good = await client('CN=a', sent[0] as Node, { extensions: extensions('x') });
+    const bad = await client('CN=a', sent[0] as Node, { extensions: extensions('1') });
+    expect(outcome(good, sent)).toBe('a < middle < root');
+    expect(outcome(bad, sent.slice(0, 2))).toMatch(/violates a name constraint$/);
+    expect(outcome(bad, sent)).toMatch(/^it has too many names for the name constraints of its path$/);
+  });
+
   it('gives up with the 51st signature, for intermediates that all fit each other', async () => {
     const names = ['CN=A', 'CN=B', 'CN=C', 'CN=D', 'CN=E'];
     const keys = await Promise.all(names.map(() => keyPair()));

@@ -388,3 +388,20 @@ it('the limits of an authority are its path length and its name constraints, if 
     why: expect.stringContaining('it is no authority'),
   });
 });
+
+it('the limits of an authority are read once', () => {
+  const names = sequence(der(0xa1, sequence(text(0x82, 'a'))));
+  const limited = authority('a', { extensions: { nameConstraints: names } });
+  const limits = readAuthorityLimits(limited);
+  expect(readAuthorityLimits(limited, () => false)).toBe(limits);
+});
+
+it('the limits of an authority that cost too much are not read now, and may be later', () => {
+  const names = sequence(der(0xa1, sequence(der(0xa4, nameOf('CN=a')))));
+  const limited = authority('a', { extensions: { nameConstraints: names } });
+  const costs: number[] = [];
+  const isEnough = (max: number) => (cost: number) => costs.push(cost) > 0 && cost <= max;
+  expect(readAuthorityLimits(limited, isEnough(0.1))).toMatchObject({ code: 'too_much_work' });
+  expect(readAuthorityLimits(limited, isEnough(0.2))).toHaveProperty('names');
+  expect(costs).toEqual([0.2, 0.2]);
+});

@@ -11,6 +11,7 @@ import { withTimeLimit } from '../shared/time-limit.js';
 import { pathExtensionIds, readKeyUsage } from './extension-values.js';
 import { type CertificatesBySubject, groupBySubject } from './path-building.js';
 import { readParsableFields, readPathCertificate } from './path-certificate.js';
+import { readAuthorityLimits } from './path-validation.js';
 
 /** PEM texts and paths of files. */
 type Texts = string | readonly string[];
@@ -225,5 +226,7 @@ function parsedAuthority(der: Uint8Array) {
   if (typeof parsed === 'string') {
     throw new RequestRefused('internal_error', { detail: `a certificate of the authorities: ${parsed}` });
   }
+  // Now, as no client may have to wait for it: name constraints may take tens of milliseconds.
+  readAuthorityLimits(parsed);
   return parsed;
 }

@@ -40,6 +40,13 @@ export function readAlternativeNames(value: Uint8Array): readonly GeneralName[] 
   return names.length > 0 && names.every((name) => name !== undefined) ? names : undefined;
 }
 
+/** Elements of the directory names among these names: nothing else of them is parsed by a library. */
+export function directoryElements(names: readonly DerElement[]): number {
+  return names
+    .filter(({ tag }) => tag === DIRECTORY_NAME)
+    .reduce((sum, { content }) => sum + measureParsingCost(content).elements, 0);
+}
+
 /** `undefined` for a name that can't be read. Needs `x509.load()`. */
 export function readGeneralName({ tag, content }: DerElement): GeneralName | undefined {
   const kind = texts.get(tag);

@@ -1,18 +1,18 @@
 import { type DerElement, splitDer } from '../certificate/der-elements.js';
 import { onlyItem, sequenceOf } from '../certificate/der-members.js';
-import { type GeneralName, hostOfMail, hostOfUri, readGeneralName } from './general-names.js';
+import {
+  directoryElements,
+  type GeneralName,
+  hostOfMail,
+  hostOfUri,
+  readGeneralName,
+} from './general-names.js';
 
 /** NameConstraints (RFC 5280 §4.2.1.10). */
 export interface NameConstraints {
   readonly permitted: readonly GeneralName[];
   readonly excluded: readonly GeneralName[];
 }
-
-/**
- * Comparisons of one certificate's names with the constraints of its path. A client could have a
- * certificate issued with many names.
- */
-const MAX_COMPARISONS = 100_000;
 
 /** `undefined` for constraints that can't be read, or that say nothing. Needs `x509.load()`. */
 export function readNameConstraints(value: Uint8Array): NameConstraints | undefined {
@@ -28,6 +28,31 @@ export function readNameConstraints(value: Uint8Array): NameConstraints | undefi
   return permittedNames === undefined || excludedNames === undefined
     ? undefined
     : { permitted: permittedNames, excluded: excludedNames };
+}
+
+/** Elements of the directory names that `readNameConstraints()` would parse. */
+export function constraintElements(value: Uint8Array): number {
+  const subtrees = (sequenceOf(value) ?? []).flatMap(({ content }) => splitDer(content) ?? []);
+  return directoryElements(subtrees.flatMap(({ whole }) => onlyItem(sequenceOf(whole)) ?? []));
+}
+
+/** How many comparisons `explainViolation()` makes at most. A long text counts as several. */
+export function countComparisons(
+  names: readonly GeneralName[],
+  constraints: readonly NameConstraints[],
+): number {
+  const bases = constraints.reduce(
+    (sum, { permitted, excluded }) => sum + weigh(permitted) + weigh(excluded),
+    0,
+  );
+  return weigh(names) * bases;
+}
+
+/** Characters that take as long to compare as the rest of one comparison. */
+const CHARACTERS = 64;
+
+function weigh(names: readonly GeneralName[]): number {
+  return names.reduce((sum, name) => sum + 1 + ('text' in name ? name.text.length / CHARACTERS : 0), 0);
 }
 
 /** Each subtree is a base alone: minimum 0 and no maximum are all that RFC 5280 allows. */
@@ -85,20 +110,14 @@ export function explainViolation(
   names: readonly GeneralName[],
   constraints: readonly NameConstraints[],
 ): string | undefined {
-  const bases = constraints.reduce(
-    (sum, { permitted, excluded }) => sum + permitted.length + excluded.length,
-    0,
-  );
-  if (names.length * bases > MAX_COMPARISONS) {
-    return 'it has too many names for the name constraints of its path';
-  }
   for (const name of names) {
+    const inAnyCase = ignoringCase(name);
     for (const { permitted, excluded } of constraints) {
       const allowing = permitted.filter((base) => isSameForm(base, name));
       const isPermitted = allowing.length === 0 || allowing.some((base) => isWithin(name, base) === true);
       // What can't be compared is not known to be allowed, and may be excluded.
       const isExcluded = excluded.some(
-        (base) => isSameForm(base, name) && isWithin(ignoringCase(name), ignoringCase(base)) !== false,
+        (base) => isSameForm(base, name) && isWithin(inAnyCase, ignoringCase(base)) !== false,
       );
       if (!isPermitted || isExcluded) {
         return `its ${describe(name)} violates a name constraint`;
@@ -185,8 +204,13 @@ function isAddressWithin(address: Uint8Array, range: Uint8Array): boolean | unde
     return undefined;
   }
   const mask = maskOf(range);
-  return (
-    address.length === mask.length &&
-    address.every((byte, at) => (byte & (mask[at] ?? 255)) === ((range[at] ?? 0) & (mask[at] ?? 255)))
-  );
+  if (address.length !== mask.length) {
+    return false;
+  }
+  for (const [at, bits] of mask.entries()) {
+    if (((address[at] ?? 0) & bits) !== ((range[at] ?? 0) & bits)) {
+      return false;
+    }
+  }
+  return true;
 }

@@ -1,21 +1,23 @@
 import { explainUnacceptedKey, verificationCostOf } from './accepted-keys.js';
 import type { ChainReason } from './chain-reason.js';
-import { nameElements, type PathCertificate, readPathCertificate } from './path-certificate.js';
+import {
+  ELEMENTS_PER_COST,
+  nameElements,
+  type PathCertificate,
+  readPathCertificate,
+} from './path-certificate.js';
 import { explainClientKeyUsage, explainInvalidPath } from './path-validation.js';
 
 /** The certificates of a path, its trust anchor with them. Those in use have three or four. */
 const MAX_LENGTH = 10;
 
 /**
- * What the signatures that are verified for one client certificate, and the names that are read for it, may
- * cost together, in quarters of a millisecond: 50 signatures of the cheap keys in use, 12 of keys on
- * secp384r1, 6 on secp521r1. A client sends the intermediates, and could send many that fit each other, or
- * ones with large names.
+ * What the signatures that are verified for one client certificate, and the names that are read and
+ * compared for it, may cost together, in quarters of a millisecond: 50 signatures of the cheap keys in use,
+ * 12 of keys on secp384r1, 6 on secp521r1. A client sends the intermediates, and could send many that fit
+ * each other, or ones with large names.
  */
 const MAX_COST = 50;
-
-/** Elements of names that are parsed at the cost of a quarter of a millisecond. */
-const ELEMENTS_PER_COST = 25;
 
 /** Certificates by the comparable text of their subject's name. */
 export type CertificatesBySubject = ReadonlyMap<string, readonly PathCertificate[]>;
@@ -105,7 +107,9 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
   for (const anchor of validFirst(authorities, search.now)) {
     if (isSignedBy(last, anchor, search)) {
       const whole = [...path, anchor];
-      const reason = explainInvalidPath(whole, search.now, search.explainKeyUsage);
+      const reason = explainInvalidPath(whole, search.now, search.explainKeyUsage, (cost) =>
+        spend(cost, search),
+      );
       if (reason === undefined) {
         return whole;
       }
@@ -142,16 +146,16 @@ function isRepeated(candidate: PathCertificate, path: readonly PathCertificate[]
 function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, search: Search): boolean {
   const why = explainUnacceptedKey(issuer.publicKey);
   const cost = why === undefined ? verificationCostOf(issuer.publicKey) : 1;
-  if (cost > search.costLeft) {
-    // Nothing more is tried, also no cheaper key.
-    search.costLeft = 0;
-    search.reason = {
-      code: 'too_much_work',
-      why: 'more than 50 signatures, or fewer of costly keys, would have to be verified to find its path',
-    };
+  if (!spend(cost, search)) {
+    // Name constraints may have been too much work before.
+    if (search.reason.code !== 'too_much_work') {
+      search.reason = {
+        code: 'too_much_work',
+        why: 'more than 50 signatures, or fewer of costly keys, would have to be verified to find its path',
+      };
+    }
     return false;
   }
-  search.costLeft -= cost;
   if (why !== undefined) {
     search.reason = { code: 'weak_key', why: `of the certificate ${issuer.thumbprint} above it: ${why}` };
     return false;
@@ -161,6 +165,13 @@ function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, searc
   } catch {
     return false;
   }
+}
+
+/** Says whether so much is left. If not, nothing more is tried, also nothing that costs less. */
+function spend(cost: number, search: Search): boolean {
+  const isEnough = cost <= search.costLeft;
+  search.costLeft = isEnough ? search.costLeft - cost : 0;
+  return isEnough;
 }
 
 /** Groups certificates by their subjects, each once. */

@@ -1,3 +1,4 @@
+import { sequenceOf } from '../certificate/der-members.js';
 import type { ChainReason, ChainReasonCode } from './chain-reason.js';
 import {
   extensionOf,
@@ -8,13 +9,20 @@ import {
   revocationExtensionIds,
 } from './extension-values.js';
 import {
+  directoryElements,
   type GeneralName,
   mailAddressesIn,
   readAlternativeNames,
   readDirectoryName,
 } from './general-names.js';
-import { explainViolation, type NameConstraints, readNameConstraints } from './name-constraints.js';
-import { isSelfIssued, type PathCertificate } from './path-certificate.js';
+import {
+  constraintElements,
+  countComparisons,
+  explainViolation,
+  type NameConstraints,
+  readNameConstraints,
+} from './name-constraints.js';
+import { ELEMENTS_PER_COST, isSelfIssued, type PathCertificate } from './path-certificate.js';
 import { findSignatureMethod } from './signature-methods.js';
 import { ValidPolicies } from './valid-policies.js';
 
@@ -27,6 +35,14 @@ const processed: ReadonlySet<string> = new Set([
 /** id-kp-clientAuth and anyExtendedKeyUsage (RFC 5280 §4.2.1.12), in hex. */
 const clientUsages = ['2b06010505070302', '551d2500'];
 
+/** Comparisons of names with name constraints at the cost of a quarter of a millisecond. */
+const COMPARISONS_PER_COST = 2_000;
+
+/** Takes a cost from what is left, in quarters of a millisecond. Says whether there was enough. */
+type Spend = (cost: number) => boolean;
+
+const unlimited: Spend = () => true;
+
 /**
  * Validates a path whose signatures are verified and whose names chain (RFC 5280 §6.1). Says why it
  * is refused, or returns `undefined` if it is valid. Needs `x509.load()`.
@@ -35,11 +51,13 @@ const clientUsages = ['2b06010505070302', '551d2500'];
  * @param now milliseconds since the epoch
  * @param explainKeyUsage says why the key usage of the first certificate does not allow what the path is
  * needed for. The extended key usage of every certificate, if it has one, must allow client authentication
+ * @param spend limits what name constraints may cost: an authority of the client may have many
  */
 export function explainInvalidPath(
   path: readonly PathCertificate[],
   now: number,
   explainKeyUsage: (leaf: PathCertificate) => ChainReason | undefined = explainClientKeyUsage,
+  spend: Spend = unlimited,
 ): ChainReason | undefined {
   const [anchor, ...below] = path.toReversed();
   const leaf = below.pop();
@@ -58,11 +76,11 @@ export function explainInvalidPath(
       }
       authoritiesLeft -= 1;
     }
-    const limits = readAuthorityLimits(authority);
+    const limits = readAuthorityLimits(authority, spend);
     const fault =
       explainUnusable(authority, now) ??
       (isAnchor ? undefined : explainSignature(authority)) ??
-      (isAnchor || isSelfIssued(authority) ? undefined : explainNames(authority, constraints)) ??
+      (isAnchor || isSelfIssued(authority) ? undefined : explainNames(authority, constraints, spend)) ??
       (isAnchor ? undefined : becauseOfPolicies(policies.processIntermediate(authority))) ??
       ('why' in limits ? limits : undefined);
     if (fault !== undefined) {
@@ -79,7 +97,7 @@ export function explainInvalidPath(
   return (
     explainUnusable(leaf, now) ??
     explainSignature(leaf) ??
-    explainNames(leaf, constraints) ??
+    explainNames(leaf, constraints, spend) ??
     becauseOfPolicies(policies.processLast(leaf)) ??
     explainKeyUsage(leaf)
   );
@@ -170,11 +188,31 @@ interface AuthorityLimits {
   readonly names: NameConstraints | undefined;
 }
 
+const limitsRead = new WeakMap<PathCertificate, AuthorityLimits | ChainReason>();
+
 /**
  * Returns what an authority allows below it, or says why it is none (RFC 5280 §6.1.4 (g) and (k) to
- * (n)). Needs `x509.load()`.
+ * (n)). Reads it once, which is all that it costs. Needs `x509.load()`.
  */
-export function readAuthorityLimits(certificate: PathCertificate): AuthorityLimits | ChainReason {
+export function readAuthorityLimits(
+  certificate: PathCertificate,
+  spend: Spend = unlimited,
+): AuthorityLimits | ChainReason {
+  const known = limitsRead.get(certificate);
+  if (known !== undefined) {
+    return known;
+  }
+  const constraints = certificate.extensions.get(pathExtensionIds.nameConstraints);
+  if (constraints !== undefined && !spend(constraintElements(constraints.value) / ELEMENTS_PER_COST)) {
+    const why = 'its name constraints cost too much to read, those of a configured certificate do not count';
+    return reason('too_much_work', why);
+  }
+  const limits = readLimits(certificate);
+  limitsRead.set(certificate, limits);
+  return limits;
+}
+
+function readLimits(certificate: PathCertificate): AuthorityLimits | ChainReason {
   const basic = extensionOf(certificate, pathExtensionIds.basicConstraints, readBasicConstraints);
   const usage = extensionOf(certificate, pathExtensionIds.keyUsage, readKeyUsage);
   const names = extensionOf(certificate, pathExtensionIds.nameConstraints, readNameConstraints);
@@ -194,17 +232,44 @@ export function readAuthorityLimits(certificate: PathCertificate): AuthorityLimi
 function explainNames(
   certificate: PathCertificate,
   constraints: readonly NameConstraints[],
+  spend: Spend,
 ): ChainReason | undefined {
   if (constraints.length === 0) {
     return undefined;
   }
-  const names = namesOf(certificate);
-  const why = names === undefined ? 'its names can not be read' : explainViolation(names, constraints);
+  const names = namesOf(certificate, spend);
+  if ('why' in names) {
+    return names;
+  }
+  if (!spend(countComparisons(names, constraints) / COMPARISONS_PER_COST)) {
+    return reason('too_much_work', 'it has too many names for the name constraints of its path');
+  }
+  const why = explainViolation(names, constraints);
   return why === undefined ? undefined : reason('name_not_permitted', why);
 }
 
+type Names = readonly GeneralName[] | ChainReason;
+
+const namesRead = new WeakMap<PathCertificate, Names>();
+
+/** Reads the names of a certificate once, which is all that it costs. */
+function namesOf(certificate: PathCertificate, spend: Spend): Names {
+  const known = namesRead.get(certificate);
+  if (known !== undefined) {
+    return known;
+  }
+  const alternatives = certificate.extensions.get(pathExtensionIds.subjectAltName)?.value;
+  const elements = alternatives === undefined ? 0 : directoryElements(sequenceOf(alternatives) ?? []);
+  if (!spend(elements / ELEMENTS_PER_COST)) {
+    return reason('too_much_work', 'its names cost too much to read');
+  }
+  const names = readNames(certificate) ?? reason('name_not_permitted', 'its names can not be read');
+  namesRead.set(certificate, names);
+  return names;
+}
+
 /** The subject, the mail addresses in it, and the alternative names. */
-function namesOf(certificate: PathCertificate): readonly GeneralName[] | undefined {
+function readNames(certificate: PathCertificate): readonly GeneralName[] | undefined {
   const subject = readDirectoryName(certificate.subject);
   const mails = mailAddressesIn(certificate.subject);
   const alternatives = extensionOf(certificate, pathExtensionIds.subjectAltName, readAlternativeNames);

@@ -76,7 +76,8 @@ const ofChain: Readonly<Record<RefusedChainCode, Hint>> = Object.freeze({
     code: 'chain_too_much_work',
     text:
       'the client sends many certificates that fit each other, which no authority in use does: let it ' +
-      'send its chain alone',
+      'send its chain alone. If an authority above it has hundreds of name constraints, add its ' +
+      'certificate to certificatePolicy.intermediates',
   },
   unreadable: {
     code: 'chain_not_accepted',
