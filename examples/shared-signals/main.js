@@ -46,7 +46,7 @@ app.get('/accounts', (req, res) => {
 });
 const stop = observeEvents({
   signal: ({ outcome, error = '' }) => console.log(`  the API: signal ${outcome} ${error}`.trimEnd()),
-  revocation: ({ kind, origin }) => console.log(`  the API: a ${kind} revoked by a ${origin}`),
+  revocation: ({ kind, from }) => console.log(`  the API: a ${kind} revoked by a ${from}`),
 });
 const server = createServer(app).listen(0, '127.0.0.1');
 await once(server, 'listening');

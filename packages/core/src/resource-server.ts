@@ -84,10 +84,10 @@ export interface ResourceServer {
    * or by itself. Rejects if the revocation may not have reached the other processes, also after
    * `close()`. It holds in this process all the same.
    *
-   * @param origin where metrics and events say that it comes from: `signal`; for each other value
+   * @param from where metrics and events say that it comes from: `signal`; for each other value
    * it is `revoke`
    */
-  revoke(revocation: Revocation, origin?: unknown): Promise<void>;
+  revoke(revocation: Revocation, from?: unknown): Promise<void>;
   /**
    * Answers a revocation request (RFC 7009 §2.1). `authorization` is that of the request, and must
    * grant `scope`. Never rejects.
@@ -289,8 +289,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     reported: decider.reported,
     clientCertificates: seenCertificates.uses,
 
-    revoke: (revocation: Revocation, origin?: unknown) =>
-      revoke(revocation, origin === 'signal' ? 'signal' : 'revoke'),
+    revoke: (revocation: Revocation, from?: unknown) =>
+      revoke(revocation, from === 'signal' ? 'signal' : 'revoke'),
 
     acceptRevocation: (req: NodeRequest, authorization: unknown, scope: RoutePolicy, body?: unknown) =>
       acceptRevocation(req, admission.require, refusals, revoke, { authorization, scope, body }),
@@ -348,7 +348,7 @@ async function acceptRevocation(
   req: NodeRequest,
   require: Admission['require'],
   { throwRefusal, answer }: Refusals,
-  revoke: (revocation: Revocation, origin: RevocationEvent['origin']) => Promise<void>,
+  revoke: (revocation: Revocation, from: RevocationEvent['from']) => Promise<void>,
   { authorization, scope, body }: { authorization: unknown; scope: RoutePolicy; body: unknown },
 ): Promise<Answer> {
   try {

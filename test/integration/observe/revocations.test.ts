@@ -83,13 +83,13 @@ const untilHeard = (from: string, count: number) =>
 const form = 'application/x-www-form-urlencoded';
 const subject = { subject: 'user-161803' };
 
-describe('a revocation is an event with its origin, and names no token and no subject', () => {
+describe('a revocation is an event with `from`, and names no token and no subject', () => {
   it.each<[string, (server: ResourceServer) => unknown, Partial<RevocationEvent>]>([
-    ['revoke()', (server) => server.revoke(subject), { kind: 'subject', origin: 'revoke' }],
+    ['revoke()', (server) => server.revoke(subject), { kind: 'subject', from: 'revoke' }],
     [
       'revoke() of one issuer',
       (server) => server.revoke({ clientId: 'app', issuer: 'https://as.example.com' }),
-      { kind: 'clientId', origin: 'revoke', issuer: 'https://as.example.com' },
+      { kind: 'clientId', from: 'revoke', issuer: 'https://as.example.com' },
     ],
     ['revoke() of a token', (server) => server.revoke({ token: 'secret' }), { kind: 'token' }],
     [
@@ -100,9 +100,9 @@ describe('a revocation is an event with its origin, and names no token and no su
     [
       'a list whose members are given to revoke()',
       (server) => Promise.all([{ jti: 'one' }].map(server.revoke)),
-      { kind: 'jti', origin: 'revoke' },
+      { kind: 'jti', from: 'revoke' },
     ],
-    ['a signal', (server) => server.revoke(subject, 'signal'), { kind: 'subject', origin: 'signal' }],
+    ['a signal', (server) => server.revoke(subject, 'signal'), { kind: 'subject', from: 'signal' }],
     [
       'the endpoint',
       async (server) => {
@@ -113,11 +113,11 @@ describe('a revocation is an event with its origin, and names no token and no su
           status: 200,
         });
       },
-      { kind: 'subject', origin: 'endpoint', issuer: 'https://as.example.com' },
+      { kind: 'subject', from: 'endpoint', issuer: 'https://as.example.com' },
     ],
   ])('%s', async (_title, revoke, expected) => {
     await revoke(create());
-    expect(revoked).toEqual([{ issuer: undefined, origin: 'revoke', ...expected }]);
+    expect(revoked).toEqual([{ issuer: undefined, from: 'revoke', ...expected }]);
     expect(JSON.stringify(revoked)).not.toMatch(/161803|secret|one/);
   });
 
@@ -126,7 +126,7 @@ describe('a revocation is an event with its origin, and names no token and no su
     const [first] = [create({ channel, secret }), create({ channel, secret })];
     await untilHeard('channel', 2);
     await first.revoke(subject);
-    expect(revoked.map(({ origin }) => origin)).toEqual(['revoke', 'channel']);
+    expect(revoked.map(({ from }) => from)).toEqual(['revoke', 'channel']);
   });
 
   it.each(['channel', 'log'] as const)(
@@ -144,8 +144,8 @@ describe('a revocation is an event with its origin, and names no token and no su
       await vi.waitFor(() => {
         expect(stateOf(way).every(({ position = '' }) => position >= last)).toBe(true);
       });
-      const origins = revoked.map(({ origin }) => origin).toSorted();
-      expect(origins).toEqual([...Array(4).fill(way), ...Array(4).fill('revoke')]);
+      const sources = revoked.map(({ from }) => from).toSorted();
+      expect(sources).toEqual([...Array(4).fill(way), ...Array(4).fill('revoke')]);
     },
   );
 
@@ -154,10 +154,10 @@ describe('a revocation is an event with its origin, and names no token and no su
     const [first] = [create({ log, secret }), create({ log, secret })];
     await untilHeard('log', 2);
     await first.revoke(subject);
-    await vi.waitFor(() => expect(revoked.map(({ origin }) => origin)).toEqual(['revoke', 'log']));
+    await vi.waitFor(() => expect(revoked.map(({ from }) => from)).toEqual(['revoke', 'log']));
     create({ log, secret });
     await untilHeard('log', 3);
-    expect(revoked.map(({ origin }) => origin)).toEqual(['revoke', 'log', 'log']);
+    expect(revoked.map(({ from }) => from)).toEqual(['revoke', 'log', 'log']);
   });
 });
 
@@ -267,13 +267,13 @@ describe('metrics', () => {
     return log;
   }
 
-  it('prom-client: revocations by origin, what is unsynced, the lag and the heartbeat', async () => {
+  it('prom-client: revocations by `from`, what is unsynced, the lag and the heartbeat', async () => {
     const registry = new client.Registry();
     const stop = observeByPrometheus(client, registry);
     const log = await fleet();
     const metric = async (name: string) =>
       new RegExp(`^mtls_bound_revocations_${name} (\\S+)$`, 'm').exec(await registry.metrics())?.[1];
-    expect(await metric('total{kind="subject",origin="revoke"}')).toBe('1');
+    expect(await metric('total{kind="subject",from="revoke"}')).toBe('1');
     expect(await metric('unsynced{from="log"}')).toBe('1');
     expect(await metric('unsynced{from="channel"}')).toBe('0');
     expect(Number(await metric('lag_seconds{from="log"}'))).toBeGreaterThan(0);
@@ -289,7 +289,7 @@ describe('metrics', () => {
     expect((await registry.metrics()).trim()).toBe('');
   });
 
-  it('OpenTelemetry: revocations by origin, what is unsynced, the lag and the heartbeat', async () => {
+  it('OpenTelemetry: revocations by `from`, what is unsynced, the lag and the heartbeat', async () => {
     const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
     const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 });
     metrics.setGlobalMeterProvider(new MeterProvider({ readers: [reader] }));
@@ -309,7 +309,7 @@ describe('metrics', () => {
       await fleet();
       const age = expect.any(Number);
       expect(await points()).toEqual([
-        ['revocations', { kind: 'subject', origin: 'revoke' }, 1],
+        ['revocations', { kind: 'subject', from: 'revoke' }, 1],
         ['revocations.unsynced', { from: 'channel' }, 0],
         ['revocations.unsynced', { from: 'log' }, 1],
         ['revocations.lag', { from: 'channel' }, 0],
@@ -341,7 +341,7 @@ it('pino: one line of the process that revokes, none of those that hear it, and 
   expect(lines).toEqual([
     ['info', 'revocations of other processes are received', { ...about, state: 'synced' }],
     ['info', 'revocations of other processes are received', { ...about, state: 'synced' }],
-    ['info', 'tokens revoked', { kind: 'subject', issuer: undefined, origin: 'revoke' }],
+    ['info', 'tokens revoked', { kind: 'subject', issuer: undefined, from: 'revoke' }],
     ['warn', 'revocations of other processes may be missed', { ...about, state: 'unsynced' }],
   ]);
 });

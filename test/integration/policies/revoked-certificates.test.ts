@@ -355,7 +355,7 @@ describeReal('openssl', 'certificates with lists and a responder of openssl', ()
               detail: expect.stringContaining('is revoked'),
             });
             // Its tokens end in every process, once.
-            expect(revocations).toEqual([{ kind: 'thumbprint', origin: 'certificate' }]);
+            expect(revocations).toEqual([{ kind: 'thumbprint', from: 'certificate' }]);
           }
         });
       });

@@ -184,7 +184,7 @@ describe.each(frameworks)('%s', (framework) => {
     expect(signals).toEqual([
       { transmitter: iss(), types: [sessionRevoked], outcome: 'revoked', error: undefined },
     ]);
-    expect(new Set(revocations.map(({ origin }) => origin))).toEqual(new Set(['signal']));
+    expect(new Set(revocations.map(({ from }) => from))).toEqual(new Set(['signal']));
   });
 
   it.each<[string, () => object]>([

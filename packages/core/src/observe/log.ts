@@ -73,10 +73,10 @@ export function observeByLog(logger: Logger): () => void {
         { transmitter, types, outcome, error },
         'security event token received',
       ),
-    revocation: ({ kind, issuer, origin }) => {
+    revocation: ({ kind, issuer, from }) => {
       // The process that was asked for it logs it, or each process would.
-      if (origin !== 'channel' && origin !== 'log') {
-        logger.info({ kind, issuer, origin }, 'tokens revoked');
+      if (from !== 'channel' && from !== 'log') {
+        logger.info({ kind, issuer, from }, 'tokens revoked');
       }
     },
     revocationSync: ({ from, state, position }) =>

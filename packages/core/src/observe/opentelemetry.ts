@@ -102,7 +102,7 @@ export function observeByOpenTelemetry(): () => void {
         outcome,
         ...(error !== undefined && { 'error.type': error }),
       }),
-    revocation: ({ kind, origin }) => revocations.add(1, { kind, origin }),
+    revocation: ({ kind, from }) => revocations.add(1, { kind, from }),
     problem: ({ code }) => problems.add(1, { code }),
     breaker: ({ issuer, state }) => {
       const change = state === 'open' ? 1 : -1;

@@ -80,7 +80,7 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
     metric('signals_total', 'Security Event Tokens received, by outcome', 'transmitter', 'outcome', 'error'),
   );
   const revocations = new Counter(
-    metric('revocations_total', 'Revocations that this process took note of', 'kind', 'origin'),
+    metric('revocations_total', 'Revocations that this process took note of', 'kind', 'from'),
   );
   /** Read when metrics are collected: an age is no event. */
   const syncGauge = (name: string, help: string, of: 'unsynced' | 'lag' | 'heartbeatAge'): void => {
@@ -141,7 +141,7 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
       stage === 'route' ? routes.inc({ code }) : requests.inc({ outcome: 'refused', code, bound: '' }),
     cache: ({ result }) => lookups.inc({ result }),
     signal: ({ transmitter, outcome, error = '' }) => signals.inc({ transmitter, outcome, error }),
-    revocation: ({ kind, origin }) => revocations.inc({ kind, origin }),
+    revocation: ({ kind, from }) => revocations.inc({ kind, from }),
     problem: ({ code }) => problems.inc({ code }),
     breaker: ({ issuer, state }) => {
       // Several resource servers, and several endpoints, may share an issuer.

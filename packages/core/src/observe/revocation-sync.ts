@@ -11,13 +11,13 @@ export interface RevocationEvent {
   /** The issuer whose tokens are revoked; undefined if it is each configured issuer. */
   readonly issuer: string | undefined;
   /**
-   * `revoke`: this process called `revoke()`. `endpoint`: a client sent it to
-   * `revocationEndpoint()`. `signal`: a transmitter of Shared Signals sent it here. `certificate`:
-   * `certificatePolicy.revocationCheck` found that a client's certificate is revoked, which revokes
-   * the tokens that are bound to it. `channel`, `log`: another process revoked, and this process
-   * received it there.
+   * Where this process has it from. `revoke`: the application called `revoke()`. `endpoint`: a client
+   * sent it to `revocationEndpoint()`. `signal`: a transmitter of Shared Signals sent it here.
+   * `certificate`: `certificatePolicy.revocationCheck` found that a client's certificate is revoked,
+   * which revokes the tokens that are bound to it. `channel`, `log`: another process revoked, and this
+   * process received it there.
    */
-  readonly origin: 'revoke' | 'endpoint' | 'signal' | 'certificate' | 'channel' | 'log';
+  readonly from: 'revoke' | 'endpoint' | 'signal' | 'certificate' | 'channel' | 'log';
 }
 
 /**
@@ -52,13 +52,13 @@ const revocations = channel('mtls-bound:revocation');
 const syncs = channel('mtls-bound:revocation-sync');
 
 /** Publishes that this process has taken note of a revocation. */
-export function publishRevocation(revocation: WrittenRevocation, origin: RevocationEvent['origin']): void {
+export function publishRevocation(revocation: WrittenRevocation, from: RevocationEvent['from']): void {
   if (revocations.hasSubscribers) {
     const { issuer, ...named } = revocation;
     // A long name is written as its hash, under its kind and `#`.
     const [name = 'token'] = Object.keys(named).map((kind) => kind.replace('#', ''));
     const kind = (name === 'tokenHash' ? 'token' : name) as RevocationEvent['kind'];
-    revocations.publish({ kind, issuer, origin } satisfies RevocationEvent);
+    revocations.publish({ kind, issuer, from } satisfies RevocationEvent);
   }
 }
 

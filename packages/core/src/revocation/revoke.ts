@@ -23,12 +23,12 @@ export interface RevokeParts {
 export function createRevoke(
   issuers: readonly string[],
   { revocations, log, channel, hasLeft }: RevokeParts,
-): (given: Revocation, origin: RevocationEvent['origin']) => Promise<void> {
-  return async (given, origin) => {
+): (given: Revocation, from: RevocationEvent['from']) => Promise<void> {
+  return async (given, from) => {
     const revocation = toWrittenRevocation(parseRevocation(given, [...issuers]));
     const notice = { revocation, at: Date.now(), id: randomUUID() };
     revocations.add(notice);
-    publishRevocation(revocation, origin);
+    publishRevocation(revocation, from);
     try {
       if (hasLeft() && (log ?? channel) !== undefined) {
         throw new TellableError('close() was called');
