@@ -324,7 +324,7 @@ export class RequestRefused extends MtlsBoundError {
 
 /**
  * Why something is not accepted. The place that does not accept it makes both, so that no code reads
- * the text. The status of a certificate that is unknown has no such code: its hint goes by the text.
+ * the text.
  */
 export interface Reason<Code extends string = string> {
   /** What code decides by, and what the likely cause of a refusal is chosen by. */

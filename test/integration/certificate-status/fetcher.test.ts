@@ -11,9 +11,14 @@ import {
   type FetchRules,
   type StatusFetcher,
 } from '../../../packages/core/src/certificate-status/status-fetcher.js';
+import type { StatusReasonCode } from '../../../packages/core/src/certificate-status/status-reason.js';
 import { Urgency } from '../../../packages/core/src/certificate-status/urgency.js';
 import { close, listen } from '../../support/loopback.js';
 import { createPki } from '../../support/pki.js';
+
+/** What operators read, and the code by which they get a hint. */
+const expectFailure = (asking: Promise<unknown>, code: StatusReasonCode, message: RegExp) =>
+  expect(asking).rejects.toMatchObject({ reason: { code }, message: expect.stringMatching(message) });
 
 describe('a fetch of a list', () => {
   let server: Server;
@@ -65,7 +70,7 @@ describe('a fetch of a list', () => {
 
   it('fails if the server says that nothing is new without being asked', async () => {
     use((_req, res) => res.writeHead(304).end());
-    await expect(get()).rejects.toThrow('status 304');
+    await expectFailure(get(), 'unreachable', /^status 304/);
   });
 
   it('is made once for all who ask at the same time', async () => {
@@ -89,34 +94,43 @@ describe('a fetch of a list', () => {
     expect([asked.length, most]).toEqual([40, 4]);
   });
 
-  it.each<[string, typeof answer, string | RegExp]>([
+  it.each<[string, typeof answer, StatusReasonCode, RegExp]>([
     [
       'a redirect',
       (_req, res) => res.writeHead(302, { location: `${origin}/b.crl` }).end(),
-      'redirects are not followed',
+      'unreachable',
+      /redirects are not followed/,
     ],
-    ['another status', (_req, res) => res.writeHead(500).end(), 'status 500'],
-    ['no content', (_req, res) => res.writeHead(204).end(), 'status 204'],
+    ['another status', (_req, res) => res.writeHead(500).end(), 'unreachable', /^status 500$/],
+    ['no content', (_req, res) => res.writeHead(204).end(), 'unreachable', /^status 204$/],
     [
       'a length above the limit',
       (_req, res) => res.writeHead(200, { 'content-length': 1_001 }).write('a'),
-      'more than 1000 bytes',
+      'too_large',
+      /more than 1000 bytes/,
     ],
-    ['more bytes than the limit', (_req, res) => res.end(Buffer.alloc(1_001)), 'more than 1000 bytes'],
+    [
+      'more bytes than the limit',
+      (_req, res) => res.end(Buffer.alloc(1_001)),
+      'too_large',
+      /more than 1000 bytes/,
+    ],
     [
       'a compressed body',
       (_req, res) => res.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('a')),
-      'compressed',
+      'unreadable',
+      /compressed/,
     ],
     [
       'less than it said',
       (_req, res) => res.writeHead(200, { 'content-length': 10 }).write('a', () => res.destroy()),
+      'unreachable',
       /ended early|ECONNRESET/,
     ],
-    ['nothing', (req) => req.socket.destroy(), 'ECONNRESET'],
-  ])('fails if the answer is %s', async (_title, handler, why) => {
+    ['nothing', (req) => req.socket.destroy(), 'unreachable', /ECONNRESET/],
+  ])('fails if the answer is %s', async (_title, handler, code, why) => {
     use(handler);
-    await expect(get()).rejects.toThrow(why);
+    await expectFailure(get(), code, why);
     expect(asked).toEqual(['GET /a.crl']);
   });
 
@@ -126,7 +140,7 @@ describe('a fetch of a list', () => {
     const free = await listen(unused);
     await close(unused);
     fetcher = createStatusFetcher({ timeout: 5, origins: [`http://127.0.0.1:${free}`], ca: undefined });
-    await expect(get(`http://127.0.0.1:${free}/a.crl`)).rejects.toThrow('ECONNREFUSED');
+    await expectFailure(get(`http://127.0.0.1:${free}/a.crl`), 'unreachable', /ECONNREFUSED/);
   });
 
   it.each<[string, typeof answer]>([
@@ -135,7 +149,7 @@ describe('a fetch of a list', () => {
   ])('fails in time if the server %s', async (_title, handler) => {
     use(handler, { timeout: 0.3 });
     const since = performance.now();
-    await expect(get()).rejects.toThrow('no answer within 0.3 s');
+    await expectFailure(get(), 'unreachable', /^no answer within 0\.3 s$/);
     expect(performance.now() - since).toBeLessThan(3_000);
   });
 
@@ -163,7 +177,7 @@ describe('a fetch of a list', () => {
   it('is not made again right after a failure', async () => {
     use((_req, res) => res.writeHead(500).end());
     await expect(get()).rejects.toThrow('status 500');
-    await expect(get()).rejects.toThrow('status 500; not asked again yet');
+    await expectFailure(get(), 'unreachable', /^status 500; not asked again yet$/);
     expect(asked).toHaveLength(1);
   });
 
@@ -247,13 +261,18 @@ describe('a fetch of a list', () => {
     expect(asked).toEqual(['POST /ocsp', 'POST /ocsp']);
   });
 
-  it.each([
-    ['another origin', () => `http://localhost:${port}/`, 'its origin is not in origins'],
-    ['another scheme', () => 'ldap://127.0.0.1/', 'no http or https URL'],
-    ['a user name', () => `http://user@127.0.0.1:${port}/`, 'no http or https URL'],
-  ])('fails for %s', async (_title, url, why) => {
+  it.each<[string, () => string, StatusReasonCode, RegExp]>([
+    [
+      'another origin',
+      () => `http://localhost:${port}/`,
+      'origin_not_permitted',
+      /its origin is not in origins/,
+    ],
+    ['another scheme', () => 'ldap://127.0.0.1/', 'unreadable', /no http or https URL/],
+    ['a user name', () => `http://user@127.0.0.1:${port}/`, 'unreadable', /no http or https URL/],
+  ])('fails for %s', async (_title, url, code, why) => {
     use((_req, res) => res.end());
-    await expect(get(url())).rejects.toThrow(why);
+    await expectFailure(get(url()), code, why);
     expect(asked).toEqual([]);
   });
 
@@ -261,7 +280,11 @@ describe('a fetch of a list', () => {
     'without origins does not go to %s',
     async (host) => {
       use((_req, res) => res.end(), { origins: undefined });
-      await expect(get(`http://${host}:${port}/`)).rejects.toThrow('name its origin in origins');
+      await expectFailure(
+        get(`http://${host}:${port}/`),
+        'origin_not_permitted',
+        /name its origin in origins/,
+      );
       expect(asked).toEqual([]);
     },
   );
@@ -272,7 +295,7 @@ describe('a fetch of a list', () => {
       { origins: undefined },
       (_host, _options, callback) => callback(null, [{ address: '169.254.169.254', family: 4 }]),
     );
-    await expect(get('http://crl.example/')).rejects.toThrow('name its origin in origins');
+    await expectFailure(get('http://crl.example/'), 'origin_not_permitted', /name its origin in origins/);
   });
 
   it('fails over TLS unless the certificate of the server is of a trusted authority', async () => {
@@ -281,9 +304,9 @@ describe('a fetch of a list', () => {
     const tls = createTlsServer({ cert: identity.cert, key: identity.key }, (_req, res) => res.end('list'));
     const url = `https://127.0.0.1:${await listen(tls)}`;
     use((_req, res) => res.end(), { origins: [url] });
-    await expect(get(`${url}/`)).rejects.toThrow(/UNABLE_TO|SELF_SIGNED/);
+    await expectFailure(get(`${url}/`), 'server_not_trusted', /UNABLE_TO|SELF_SIGNED/);
     use((_req, res) => res.end(), { origins: [url], ca: other.ca.cert });
-    await expect(get(`${url}/`)).rejects.toThrow(/UNABLE_TO|SELF_SIGNED/);
+    await expectFailure(get(`${url}/`), 'server_not_trusted', /UNABLE_TO|SELF_SIGNED/);
     use((_req, res) => res.end(), { origins: [url], ca: [other.ca.cert, Buffer.from(ca.cert)] });
     expect(await get(`${url}/`)).toMatchObject({ body: Buffer.from('list') });
     await close(tls);

@@ -97,7 +97,10 @@ describe('the lookup of a connection', () => {
   });
 
   it('fails if there is none', async () => {
-    await expect(all('169.254.169.254')).rejects.toThrow('name its origin in origins');
+    await expect(all('169.254.169.254')).rejects.toMatchObject({
+      message: expect.stringContaining('name its origin in origins'),
+      reason: { code: 'origin_not_permitted' },
+    });
     await expect(all()).rejects.toThrow('name its origin in origins');
   });
 

@@ -41,7 +41,12 @@ const statusBy = (
 describe('a list by another key of the authority', () => {
   it('counts if its certificate is configured, valid and not revoked', async () => {
     expect(await statusBy([rolled])).toMatchObject({ state: 'good' });
-    expect(await statusBy([])).toMatchObject({ state: 'unknown', at: 0, why: 'its signature is wrong' });
+    expect(await statusBy([])).toMatchObject({
+      state: 'unknown',
+      at: 0,
+      code: 'wrong_signer',
+      why: 'its signature is wrong',
+    });
   });
 
   it('revokes', async () => {

@@ -85,9 +85,12 @@ describe('the look-up of a host name', () => {
     await vi.advanceTimersByTimeAsync(2_001);
     asked[0]?.end();
     answerOfServers = failure('ENOTFOUND');
-    await expect(resolve('in-hosts-file')).rejects.toThrow(
-      'of in-hosts-file (ENOTFOUND), and the operating system could not be asked',
-    );
+    await expect(resolve('in-hosts-file')).rejects.toMatchObject({
+      message: expect.stringContaining(
+        'of in-hosts-file (ENOTFOUND), and the operating system could not be asked',
+      ),
+      reason: { code: 'unreachable' },
+    });
     void resolve('in-hosts-file');
     expect(names()).toEqual(['in-hosts-file', 'in-hosts-file']);
   });

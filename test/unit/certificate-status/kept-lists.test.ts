@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CrlSource } from '../../../packages/core/src/certificate-status/crl-source.js';
 import type { StatusRequest } from '../../../packages/core/src/certificate-status/status-fetcher.js';
+import { StatusError } from '../../../packages/core/src/certificate-status/status-reason.js';
 import { deferred } from '../../support/deferred.js';
 import { sequence } from '../../support/written-der.js';
 import {
@@ -45,7 +46,7 @@ function start({ maxSize = defaultSettings.maxSize } = {}) {
         asked.push(url);
         const answer = await answers.get(url);
         if (answer === undefined) {
-          throw new Error('status 404');
+          throw new StatusError({ code: 'unreachable', why: 'status 404' });
         }
         return { body: Buffer.from(answer), etag: undefined };
       },

@@ -68,7 +68,9 @@ describe('an OCSP answer', () => {
     const signer = { ...authority, certificate: spelt };
     expect(await read({ signer, status: 'revoked' })).toMatchObject({ state: 'revoked' });
     const another = { ...spelt, subject: commonName('another authority', 0x13) };
-    expect(await read({ signer: { ...signer, certificate: another } })).toContain('is missing');
+    expect(await read({ signer: { ...signer, certificate: another } })).toMatchObject({
+      why: expect.stringContaining('is missing'),
+    });
   });
 
   it('counts if it has no nextUpdate', async () => {
@@ -99,55 +101,95 @@ const expired = responder(authority, [ocspSigning], Date.now() - 60_000);
 const namesake = writeAuthority();
 const ofNamesake = responder(namesake, [ocspSigning]);
 
-const unusable: [string, OcspParts, string][] = [
-  ['is signed by a stranger', by(stranger), 'is not signed by the issuer'],
-  ['is signed by a stranger who authorized itself', by(ofStranger, stranger), 'is not signed by the issuer'],
-  ['is signed by a stranger with the name of the issuer', by(namesake), 'its signature is wrong'],
+const unusable: [string, OcspParts, string, string][] = [
+  ['is signed by a stranger', by(stranger), 'wrong_signer', 'is not signed by the issuer'],
+  [
+    'is signed by a stranger who authorized itself',
+    by(ofStranger, stranger),
+    'wrong_signer',
+    'is not signed by the issuer',
+  ],
+  [
+    'is signed by a stranger with the name of the issuer',
+    by(namesake),
+    'wrong_signer',
+    'its signature is wrong',
+  ],
   [
     'is signed by a responder of an authority of the same name',
     by(ofNamesake),
+    'wrong_signer',
     'is not signed by the issuer',
   ],
   [
     'is signed by a certificate for another purpose',
     by(otherUsage),
+    'wrong_signer',
     'lacks the extended key usage OCSPSigning',
   ],
   [
     'is signed by a certificate without a purpose',
     by(withoutUsage),
+    'wrong_signer',
     'lacks the extended key usage OCSPSigning',
   ],
-  ['is signed by a certificate for any purpose', by(anyUsage), 'lacks the extended key usage OCSPSigning'],
-  ['is signed by the certificate itself', by(leaf), 'lacks the extended key usage OCSPSigning'],
-  ['is signed by a responder that has expired', by(expired), 'is not valid now'],
-  ['comes without the certificate of its signer', { signer: delegated }, 'is missing'],
-  ['comes with the certificate of another responder', { ...by(delegated), signer: stranger }, 'is missing'],
-  ['has a wrong signature', { signature: Buffer.alloc(70, 1) }, 'its signature is wrong'],
-  ['is about another serial number', { serial: Buffer.from([2]) }, 'about another certificate'],
-  ['is about another issuer', { issuerName: commonName('stranger') }, 'about another certificate'],
-  ['is about another key of the issuer', { issuerKey: Buffer.alloc(65) }, 'about another certificate'],
-  ['uses another hash', { hash: '2.16.840.1.101.3.4.2.1' }, 'about another certificate'],
+  [
+    'is signed by a certificate for any purpose',
+    by(anyUsage),
+    'wrong_signer',
+    'lacks the extended key usage OCSPSigning',
+  ],
+  [
+    'is signed by the certificate itself',
+    by(leaf),
+    'wrong_signer',
+    'lacks the extended key usage OCSPSigning',
+  ],
+  ['is signed by a responder that has expired', by(expired), 'wrong_signer', 'is not valid now'],
+  ['comes without the certificate of its signer', { signer: delegated }, 'wrong_signer', 'is missing'],
+  [
+    'comes with the certificate of another responder',
+    { ...by(delegated), signer: stranger },
+    'wrong_signer',
+    'is missing',
+  ],
+  ['has a wrong signature', { signature: Buffer.alloc(70, 1) }, 'wrong_signer', 'its signature is wrong'],
+  ['is about another serial number', { serial: Buffer.from([2]) }, 'unreadable', 'about another certificate'],
+  [
+    'is about another issuer',
+    { issuerName: commonName('stranger') },
+    'unreadable',
+    'about another certificate',
+  ],
+  [
+    'is about another key of the issuer',
+    { issuerKey: Buffer.alloc(65) },
+    'unreadable',
+    'about another certificate',
+  ],
+  ['uses another hash', { hash: '2.16.840.1.101.3.4.2.1' }, 'unreadable', 'about another certificate'],
   [
     'is of yesterday',
     { thisUpdate: Date.now() - 25 * hour, nextUpdate: Date.now() - hour },
+    'outdated',
     'its answer has expired',
   ],
-  ['is of tomorrow', { thisUpdate: Date.now() + hour }, 'is in the future'],
-  ['has a nonce that was not sent', { nonce: randomBytes(32) }, 'another nonce'],
-  ['has two statuses of the certificate', { times: 2 }, 'more than once'],
-  ['has none', { times: 0 }, 'about another certificate'],
-  ['is an error', { responseStatus: 6 }, 'the status unauthorized'],
+  ['is of tomorrow', { thisUpdate: Date.now() + hour }, 'wrong_time', 'is in the future'],
+  ['has a nonce that was not sent', { nonce: randomBytes(32) }, 'wrong_nonce', 'another nonce'],
+  ['has two statuses of the certificate', { times: 2 }, 'unreadable', 'more than once'],
+  ['has none', { times: 0 }, 'unreadable', 'about another certificate'],
+  ['is an error', { responseStatus: 6 }, 'unreadable', 'the status unauthorized'],
   [
     'has a critical extension',
     { singleExtensions: [extension('1.2.3', integer(1), true)] },
+    'unreadable',
     'an extension that can not be read',
   ],
 ];
 
 describe('an OCSP answer can not be used if it', () => {
-  it.each(unusable)('%s', async (_title, parts, why) => {
-    expect(await read(parts)).toContain(why);
+  it.each(unusable)('%s', async (_title, parts, code, why) => {
+    expect(await read(parts)).toEqual({ code, why: expect.stringContaining(why) });
   });
 
   it('has another nonce than the one that was sent, or none', async () => {
@@ -156,7 +198,10 @@ describe('an OCSP answer can not be used if it', () => {
     const answers = [{}, { nonce: randomBytes(32) }].map((parts) =>
       readOcspResponse(writeOcsp(leaf.certificate, authority, parts), rules),
     );
-    expect(await Promise.all(answers)).toEqual(['its answer has no nonce', 'its answer has another nonce']);
+    expect(await Promise.all(answers)).toEqual([
+      { code: 'wrong_nonce', why: 'its answer has no nonce' },
+      { code: 'wrong_nonce', why: 'its answer has another nonce' },
+    ]);
   });
 
   it('is changed or cut anywhere', async () => {
@@ -168,7 +213,10 @@ describe('an OCSP answer can not be used if it', () => {
       const changed = Buffer.from(answer);
       changed[at] = (changed[at] ?? 0) ^ 1;
       for (const bytes of [changed, answer.subarray(0, at)]) {
-        expect([at, await readOcspResponse(bytes, rules)]).toEqual([at, expect.any(String)]);
+        expect([at, await readOcspResponse(bytes, rules)]).toEqual([
+          at,
+          { code: expect.any(String), why: expect.any(String) },
+        ]);
       }
     }
   });

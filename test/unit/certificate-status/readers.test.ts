@@ -138,7 +138,9 @@ describe('the responders of a certificate', () => {
 describe('the scope of a list', () => {
   const flag = (tag: number, value = 0xff) => der(tag, Buffer.from([value]));
   const names = der(0xa0, fullName(uri('http://a')));
-  it.each<[string, Buffer, object | string]>([
+  const indirect = { code: 'form_not_supported', why: 'it is an indirect list, which is not supported' };
+  const unreadable = (why: string) => ({ code: 'unreadable', why });
+  it.each<[string, Buffer, object]>([
     ['nothing in it', sequence(), unlimitedScope],
     ['users', sequence(flag(0x81)), { ...unlimitedScope, certificates: 'users' }],
     ['authorities', sequence(flag(0x82)), { ...unlimitedScope, certificates: 'authorities' }],
@@ -146,12 +148,12 @@ describe('the scope of a list', () => {
     ['some reasons', sequence(der(0x83, flags(6, 0x40))), { ...unlimitedScope, reasons: 2 }],
     ['a point', sequence(names), { ...unlimitedScope, names: [hexOf(uri('http://a'))] }],
     ['no indirect list, as written', sequence(flag(0x84, 0)), unlimitedScope],
-    ['an indirect list', sequence(flag(0x84)), 'it is an indirect list, which is not supported'],
-    ['attribute certificates', sequence(flag(0x85)), 'it is about attribute certificates alone'],
+    ['an indirect list', sequence(flag(0x84)), indirect],
+    ['attribute certificates', sequence(flag(0x85)), unreadable('it is about attribute certificates alone')],
     [
       'users alone and authorities alone',
       sequence(flag(0x81), flag(0x82)),
-      'its IssuingDistributionPoint contradicts itself',
+      unreadable('its IssuingDistributionPoint contradicts itself'),
     ],
     ...[
       ['no bytes', Buffer.alloc(0)],
@@ -160,10 +162,10 @@ describe('the scope of a list', () => {
       ['a member twice', sequence(flag(0x81), flag(0x81))],
       ['a point that is none', sequence(der(0xa0))],
       ['reasons that are none', sequence(der(0x83))],
-    ].map(([title, value]): [string, Buffer, string] => [
+    ].map(([title, value]): [string, Buffer, object] => [
       title as string,
       value as Buffer,
-      'its IssuingDistributionPoint can not be read',
+      unreadable('its IssuingDistributionPoint can not be read'),
     ]),
   ])('%s', (_, value, scope) => {
     expect(readScope(value, issuer)).toEqual(scope);

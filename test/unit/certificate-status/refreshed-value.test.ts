@@ -91,7 +91,11 @@ describe('a refreshed value', () => {
     state.fails = true;
     await pass(interval);
     expect(value.use()).toBeUndefined();
-    expect([value.value, value.failure, counts.failures]).toEqual([1, 'Error', 1]);
+    expect([value.value, value.failure, counts.failures]).toEqual([
+      1,
+      { code: 'unreadable', why: 'Error' },
+      1,
+    ]);
     await pass(60);
     // Once with success, then after about 100, 2, 4, 8, 16 and maybe 32 seconds.
     expect([6, 7]).toContain(counts.asked);

@@ -110,70 +110,105 @@ describe('by revocation lists, a path', () => {
 const stranger = writeAuthority({ name: commonName('stranger') });
 const sameName = writeAuthority();
 
-const unusable: [string, ListParts, string][] = [
-  ['has expired', { nextUpdate: Date.now() - 60_000 }, 'has expired'],
-  ['is not valid yet', { thisUpdate: Date.now() + hour }, 'not valid yet'],
-  ['is of another issuer', { issuerName: commonName('stranger') }, 'no file has one'],
-  ['is signed by another key', { signer: stranger }, 'its signature is wrong'],
-  ['is signed by another authority of the same name', { signer: sameName }, 'its signature is wrong'],
-  ['has a wrong signature', { signature: Buffer.alloc(70, 1) }, 'its signature is wrong'],
+const unusable: [string, ListParts, string, string][] = [
+  ['has expired', { nextUpdate: Date.now() - 60_000 }, 'outdated', 'has expired'],
+  ['is not valid yet', { thisUpdate: Date.now() + hour }, 'wrong_time', 'not valid yet'],
+  ['is of another issuer', { issuerName: commonName('stranger') }, 'not_published', 'no file has one'],
+  ['is signed by another key', { signer: stranger }, 'wrong_signer', 'its signature is wrong'],
+  [
+    'is signed by another authority of the same name',
+    { signer: sameName },
+    'wrong_signer',
+    'its signature is wrong',
+  ],
+  ['has a wrong signature', { signature: Buffer.alloc(70, 1) }, 'wrong_signer', 'its signature is wrong'],
   [
     'is signed with SHA-1',
     { innerAlgorithm: sequence(identifier('1.2.840.10045.4.1')) },
+    'unreadable',
     'its signature algorithm is not accepted',
   ],
   [
     'names an algorithm for another type of key',
     { innerAlgorithm: sequence(identifier('1.2.840.113549.1.1.11'), der(0x05)) },
+    'unreadable',
     'does not fit the key',
   ],
   [
     'is a delta list',
     { extensions: [extension('2.5.29.27', integer(1), true)] },
+    'form_not_supported',
     'it is a delta list, which is not supported',
   ],
-  ['is an indirect list', { extensions: [issuedFor(text(0x84, '\xff'))] }, 'it is an indirect list'],
+  [
+    'is an indirect list',
+    { extensions: [issuedFor(text(0x84, '\xff'))] },
+    'form_not_supported',
+    'it is an indirect list',
+  ],
   [
     'has an entry of another issuer',
     { revoked: [[1]], entryExtensions: [extension('2.5.29.29', sequence(), true)] },
+    'form_not_supported',
     'it is an indirect list',
   ],
   [
     'has a critical extension that is not known',
     { extensions: [extension('1.2.3', integer(1), true)] },
+    'unreadable',
     'critical extension that is not known',
   ],
   [
     'has an entry with a critical extension that is not known',
     { revoked: [[1]], entryExtensions: [extension('2.5.29.99', integer(1), true)] },
+    'unreadable',
     'an entry of it has a critical extension',
   ],
-  ['has an extension twice', { extensions: [reason(1), reason(1)] }, 'its extensions can not be read'],
-  ['is about authorities alone', { extensions: [issuedFor(text(0x82, '\xff'))] }, 'no list is about it'],
+  [
+    'has an extension twice',
+    { extensions: [reason(1), reason(1)] },
+    'unreadable',
+    'its extensions can not be read',
+  ],
+  [
+    'is about authorities alone',
+    { extensions: [issuedFor(text(0x82, '\xff'))] },
+    'form_not_supported',
+    'no list is about it',
+  ],
   [
     'is about attribute certificates',
     { extensions: [issuedFor(text(0x85, '\xff'))] },
+    'unreadable',
     'attribute certificates',
   ],
-  ['is of another distribution point', { extensions: [issuedFor(pointName(uri))] }, 'no list is about it'],
+  [
+    'is of another distribution point',
+    { extensions: [issuedFor(pointName(uri))] },
+    'form_not_supported',
+    'no list is about it',
+  ],
   [
     'is about some reasons alone',
     { extensions: [issuedFor(der(0x83, Buffer.from([1, 0b0110_0000])))] },
+    'form_not_supported',
     'no list is about it for every reason',
   ],
   [
     'is about users and authorities alone, at once',
     { extensions: [issuedFor(text(0x81, '\xff'), text(0x82, '\xff'))] },
+    'unreadable',
     'contradicts itself',
   ],
-  ['has an unknown scope', { extensions: [issuedFor(text(0x8a, '\xff'))] }, 'can not be read'],
+  ['has an unknown scope', { extensions: [issuedFor(text(0x8a, '\xff'))] }, 'unreadable', 'can not be read'],
 ];
 
 describe('a status is unknown if the list', () => {
-  it.each(unusable)('%s', async (_title, parts, why) => {
+  it.each(unusable)('%s', async (_title, parts, code, why) => {
     expect(await statusWith(parts)).toMatchObject({
       state: 'unknown',
       at: 0,
+      code,
       why: expect.stringContaining(why),
     });
   });
@@ -189,7 +224,7 @@ describe('a status is unknown if the list', () => {
       return statusByLists([writeCertificate({ issuer, serial: [3] }), issuer], [writeList(issuer)]);
     });
     expect(await Promise.all(verdicts)).toMatchObject([
-      { state: 'unknown', why: expect.stringContaining('cRLSign') },
+      { state: 'unknown', code: 'wrong_signer', why: expect.stringContaining('cRLSign') },
       { state: 'good' },
     ]);
   });
@@ -295,23 +330,30 @@ describe('bytes that are no list', () => {
     extensions: [extension('2.5.29.20', integer(1))],
   });
 
-  it.each<[string, Buffer, string]>([
-    ['nothing', Buffer.alloc(0), 'not a revocation list'],
-    ['text', Buffer.from('<html>'), 'not a revocation list'],
-    ['bytes behind it', Buffer.concat([list, Buffer.from([0])]), 'not a revocation list'],
-    ['a list without nextUpdate', writeList(authority, { nextUpdate: 'none' }), 'it has no nextUpdate'],
+  it.each<[string, Buffer, string, string]>([
+    ['nothing', Buffer.alloc(0), 'unreadable', 'not a revocation list'],
+    ['text', Buffer.from('<html>'), 'unreadable', 'not a revocation list'],
+    ['bytes behind it', Buffer.concat([list, Buffer.from([0])]), 'unreadable', 'not a revocation list'],
+    [
+      'a list without nextUpdate',
+      writeList(authority, { nextUpdate: 'none' }),
+      'outdated',
+      'it has no nextUpdate',
+    ],
     [
       'another algorithm next to the signed part',
       writeList(authority, { outerAlgorithm: sequence(identifier('1.3.101.112')) }),
+      'unreadable',
       'differ',
     ],
     [
       'extensions in version 1',
       writeList(authority, { version: 1, extensions: [extension('2.5.29.20', integer(1))] }),
+      'unreadable',
       'not a revocation list',
     ],
-  ])('%s', (_title, bytes, why) => {
-    expect(readCrlHead(bytes)).toContain(why);
+  ])('%s', (_title, bytes, code, why) => {
+    expect(readCrlHead(bytes)).toEqual({ code, why: expect.stringContaining(why) });
   });
 
   it('a list of version 1 is one', async () => {
@@ -322,6 +364,7 @@ describe('bytes that are no list', () => {
     for (const entry of [ecdsaSha256, integer(1), sequence(integer(1)), sequence(integer(1), integer(2))]) {
       expect(await statusWith({ more: [sequence(entry)] })).toMatchObject({
         state: 'unknown',
+        code: 'unreadable',
         why: 'an entry of it can not be read',
       });
     }
@@ -333,7 +376,7 @@ describe('bytes that are no list', () => {
       changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8));
       for (const bytes of [changed, list.subarray(0, at)]) {
         const head = readCrlHead(bytes);
-        if (typeof head === 'object' && at % 16 === 0) {
+        if (!('why' in head) && at % 16 === 0) {
           expect(await statusByLists(path, [ofRoot, bytes])).not.toMatchObject({ state: 'good' });
         }
       }

@@ -8,6 +8,7 @@ import type {
   StatusRequest,
 } from '../../../packages/core/src/certificate-status/status-fetcher.js';
 import type { CertificateStatusSettings } from '../../../packages/core/src/certificate-status/status-options.js';
+import { StatusError } from '../../../packages/core/src/certificate-status/status-reason.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { der, extension, identifier, sequence, text } from '../../support/written-der.js';
 import {
@@ -32,6 +33,8 @@ afterEach(() => void vi.useRealTimers());
 
 type Answer = Uint8Array | 'unchanged' | Error;
 
+const notFound = new StatusError({ code: 'unreachable', why: 'status 404' });
+
 /** What a source asks for, and what it is answered. */
 function world(
   settings: Partial<CertificateStatusSettings> = {},
@@ -47,7 +50,7 @@ function world(
     fetcher: {
       fetch: async (url: string, request: StatusRequest): Promise<StatusBody | 'unchanged'> => {
         asked.push([url, request]);
-        const answer = (await answers.get(url)) ?? new Error('status 404');
+        const answer = (await answers.get(url)) ?? notFound;
         if (answer instanceof Error) {
           throw answer;
         }
@@ -91,7 +94,11 @@ describe('an OCSP responder', () => {
   it('is asked by POST for the status of the certificate, once', async () => {
     const { status, load, answers, asked, changes } = start();
     answers.set(url, answer());
-    expect(status()).toEqual({ state: 'unknown', why: 'its OCSP responder did not answer in time' });
+    expect(status()).toEqual({
+      state: 'unknown',
+      code: 'unreachable',
+      why: 'its OCSP responder did not answer in time',
+    });
     await load();
     expect(status()).toMatchObject({ state: 'good' });
     expect(load()).toBeUndefined();
@@ -122,7 +129,11 @@ describe('an OCSP responder', () => {
     const other = writeCertificate({ issuer: authority, extensions: [responderAt('ldap://ocsp.example')] });
     for (const one of [silent, other]) {
       expect(load(one)).toBeUndefined();
-      expect(status(one)).toEqual({ state: 'unknown', why: 'it names no OCSP responder that can be asked' });
+      expect(status(one)).toEqual({
+        state: 'unknown',
+        code: 'not_published',
+        why: 'it names no OCSP responder that can be asked',
+      });
     }
     expect(asked).toEqual([]);
   });
@@ -137,7 +148,11 @@ describe('an OCSP responder', () => {
     vi.setSystemTime(until);
     expect(status()).toEqual({ state: 'good', until });
     vi.setSystemTime(until + 1);
-    expect(status()).toEqual({ state: 'unknown', why: 'the answer of its OCSP responder has expired' });
+    expect(status()).toEqual({
+      state: 'unknown',
+      code: 'outdated',
+      why: 'the answer of its OCSP responder has expired',
+    });
   });
 
   it.each([
@@ -158,7 +173,11 @@ describe('an OCSP responder', () => {
     const { status, load, answers } = start();
     answers.set(url, answer({ status: 'unknown' }));
     await load();
-    expect(status()).toEqual({ state: 'unknown', why: 'its OCSP responder does not know it' });
+    expect(status()).toEqual({
+      state: 'unknown',
+      code: 'unknown_to_responder',
+      why: 'its OCSP responder does not know it',
+    });
   });
 
   it('that said revoked is believed for good', async () => {
@@ -237,22 +256,32 @@ describe('an OCSP responder', () => {
     ]);
     expect(reports[0]).not.toContain('secret');
     vi.advanceTimersByTime(hour);
-    expect(status()).toEqual({ state: 'unknown', why: expect.stringContaining('status 404') });
+    expect(status()).toEqual({
+      state: 'unknown',
+      code: 'unreachable',
+      why: expect.stringContaining('status 404'),
+    });
   });
 
-  it.each<[string, () => Answer, string]>([
-    ['says that nothing is new', () => 'unchanged', 'status 304'],
-    ['answers with something else', () => Buffer.from('nothing'), 'its answer is no OCSP response'],
+  it.each<[string, () => Answer, string, string]>([
+    ['says that nothing is new', () => 'unchanged', 'unreachable', 'status 304'],
+    [
+      'answers with something else',
+      () => Buffer.from('nothing'),
+      'unreadable',
+      'its answer is no OCSP response',
+    ],
     [
       'answers with what has expired',
       () => answer({ thisUpdate: Date.now() - 3 * hour, nextUpdate: 'none' }),
+      'outdated',
       'its answer has expired',
     ],
-  ])('that %s says nothing', async (_, given, why) => {
+  ])('that %s says nothing', async (_, given, code, why) => {
     const { status, load, answers } = start();
     answers.set(url, given());
     await load();
-    expect(status()).toEqual({ state: 'unknown', why: expect.stringContaining(why) });
+    expect(status()).toEqual({ state: 'unknown', code, why: expect.stringContaining(why) });
   });
 
   it('that has no answer is followed by the next one, four at most', async () => {
@@ -280,7 +309,10 @@ describe('an OCSP responder', () => {
     await load(other);
     await load(leaf, namesake);
     expect(asked).toHaveLength(3);
-    expect(status(other)).toMatchObject({ why: expect.stringContaining('about another certificate') });
+    expect(status(other)).toMatchObject({
+      code: 'unreadable',
+      why: expect.stringContaining('about another certificate'),
+    });
     expect(status(leaf, namesake)).toMatchObject({ state: 'unknown' });
   });
 
@@ -288,7 +320,11 @@ describe('an OCSP responder', () => {
     const { status, load, answers } = start({ nonce: true });
     answers.set(url, answer());
     await load();
-    expect(status()).toMatchObject({ state: 'unknown', why: expect.stringContaining('no nonce') });
+    expect(status()).toMatchObject({
+      state: 'unknown',
+      code: 'wrong_nonce',
+      why: expect.stringContaining('no nonce'),
+    });
   });
 
   it('is forgotten with the source', async () => {
@@ -324,7 +360,11 @@ describe('a revocation list at a URI', () => {
   it('is fetched once, and says whether the certificate is revoked', async () => {
     const { status, load, answers, asked } = start();
     answers.set(uri, list({ revoked: [[8]] }));
-    expect(status()).toEqual({ state: 'unknown', why: 'its revocation list was not fetched in time' });
+    expect(status()).toEqual({
+      state: 'unknown',
+      code: 'unreachable',
+      why: 'its revocation list was not fetched in time',
+    });
     await load();
     expect(status()).toMatchObject({ state: 'good' });
     expect(load()).toBeUndefined();
@@ -392,6 +432,7 @@ describe('a revocation list at a URI', () => {
       expect(status(forLists)).toMatchObject({ state: 'good' });
       expect(status()).toMatchObject({
         state: 'unknown',
+        code: 'unreadable',
         why: expect.stringContaining('another certificate'),
       });
     });
@@ -449,22 +490,43 @@ describe('a revocation list at a URI', () => {
     expect(status()).toMatchObject({ state: 'good' });
   });
 
-  it.each<[string, () => Answer, string]>([
-    ['that is not there', () => new Error('status 404'), 'status 404'],
-    ['of which the server says that it is unchanged at first', () => 'unchanged', 'status 304'],
-    ['that is none', () => Buffer.from('nothing'), 'the revocation list http://crl.example/a: '],
-    ['of the future', () => list({ thisUpdate: Date.now() + 60_000 }), 'its thisUpdate is in the future'],
-    ['with a wrong signature', () => list({ signature: Buffer.alloc(70, 1) }), 'its signature is wrong'],
+  it.each<[string, () => Answer, string, string]>([
+    ['that is not there', () => notFound, 'unreachable', 'status 404'],
+    [
+      'of which the server says that it is unchanged at first',
+      () => 'unchanged',
+      'unreachable',
+      'status 304',
+    ],
+    [
+      'that is none',
+      () => Buffer.from('nothing'),
+      'unreadable',
+      'the revocation list http://crl.example/a: ',
+    ],
+    [
+      'of the future',
+      () => list({ thisUpdate: Date.now() + 60_000 }),
+      'wrong_time',
+      'its thisUpdate is in the future',
+    ],
+    [
+      'with a wrong signature',
+      () => list({ signature: Buffer.alloc(70, 1) }),
+      'wrong_signer',
+      'its signature is wrong',
+    ],
     [
       'of another issuer',
       () => writeList(writeAuthority({ name: text(0x30, '') })),
+      'wrong_signer',
       'it is of another issuer',
     ],
-  ])('%s says nothing, and is reported', async (_, given, why) => {
+  ])('%s says nothing, and is reported', async (_, given, code, why) => {
     const { status, load, answers, reports } = start();
     answers.set(uri, given());
     await load();
-    expect(status()).toEqual({ state: 'unknown', why: expect.stringContaining(why) });
+    expect(status()).toEqual({ state: 'unknown', code, why: expect.stringContaining(why) });
     expect(reports).toEqual([
       expect.stringMatching(/^revocation_list_unavailable: the revocation list http/),
     ]);
@@ -486,7 +548,7 @@ describe('a revocation list at a URI', () => {
     vi.setSystemTime(until);
     expect(status()).toEqual({ state: 'good', until });
     vi.setSystemTime(until + 1);
-    expect(status()).toEqual({ state: 'unknown', why: 'the list about it has expired' });
+    expect(status()).toEqual({ state: 'unknown', code: 'outdated', why: 'the list about it has expired' });
   });
 
   it('is fetched from the next URI of its point, if one fails, of four at most', async () => {
@@ -532,14 +594,21 @@ describe('a revocation list at a URI', () => {
     const { status, load, answers } = start();
     answers.set(uri, list({ extensions: [issuedFor(pointName('http://crl.example/other'))] }));
     await load();
-    expect(status()).toEqual({ state: 'unknown', why: 'no list is about it for every reason' });
+    expect(status()).toEqual({
+      state: 'unknown',
+      code: 'form_not_supported',
+      why: 'no list is about it for every reason',
+    });
   });
 
   it('is not looked for where a certificate names none', () => {
     const { status, load, asked } = start();
     const silent = writeCertificate({ issuer: authority });
     expect(load(silent)).toBeUndefined();
-    expect(status(silent)).toMatchObject({ why: expect.stringContaining('names no revocation list') });
+    expect(status(silent)).toMatchObject({
+      code: 'not_published',
+      why: expect.stringContaining('names no revocation list'),
+    });
     expect(asked).toEqual([]);
   });
 

@@ -40,7 +40,7 @@ function policyWith(mode: 'strict' | 'tolerant' = 'strict', configured: readonly
     for (const state of ['revoked', 'unknown'] as const) {
       const at = below.indexOf(state);
       if (at >= 0) {
-        return { state, at, why: 'by a test', validUntil: Number.POSITIVE_INFINITY };
+        return { state, at, code: 'unreadable', why: 'by a test', validUntil: Number.POSITIVE_INFINITY };
       }
     }
     return { state: 'good', validUntil: Number.POSITIVE_INFINITY };

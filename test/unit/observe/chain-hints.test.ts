@@ -8,7 +8,12 @@ import {
   certificatePolicyOptions,
   createCertificatePolicy,
 } from '../../../packages/core/src/certificate-policy/certificate-policy.js';
-import { hintForChain } from '../../../packages/core/src/response/chain-hints.js';
+import {
+  type StatusReasonCode,
+  statusReasonCodes,
+} from '../../../packages/core/src/certificate-status/status-reason.js';
+import { copyRefusal, createRefusal } from '../../../packages/core/src/errors.js';
+import { hintForChain, hintForStatus } from '../../../packages/core/src/response/chain-hints.js';
 import { OptionReader } from '../../../packages/core/src/shared/option-group.js';
 import { authority, client, rawExtension } from '../../support/chains.js';
 import { revocationList } from '../../support/crl.js';
@@ -141,32 +146,47 @@ describe('a certificate that is revoked, or of unknown status', () => {
     const lists = [await revocationList(root, []), await revocationList(forged, [])];
     expect(await hintWith(lists)).toEqual(['certificate_status_unknown', 'status_wrong_signer']);
   });
+});
 
-  const list = 'the revocation list http://crl.example/a.crl';
+/** The hint of each reason for which a status is unknown. */
+const hintsOfStatus: Readonly<Record<StatusReasonCode, string>> = {
+  origin_not_permitted: 'status_origin_not_permitted',
+  not_published: 'status_not_published',
+  form_not_supported: 'status_form_not_supported',
+  too_large: 'status_too_large',
+  wrong_time: 'status_clock',
+  outdated: 'status_outdated',
+  wrong_signer: 'status_wrong_signer',
+  wrong_nonce: 'status_nonce',
+  unknown_to_responder: 'status_unknown_to_responder',
+  server_not_trusted: 'status_server_not_trusted',
+  unreachable: 'status_unreachable',
+  unreadable: 'status_unreadable',
+};
+
+describe('a certificate of unknown status', () => {
+  // A text chooses no hint, be it ours or a URL that an authority writes.
   it.each([
-    [`${list}: it leads to this host or its link, name its origin in origins`, 'status_origin_not_permitted'],
-    [`${list}: its origin is not in origins`, 'status_origin_not_permitted'],
-    ['the list about it is a delta list, which is not supported', 'status_form_not_supported'],
-    [`${list}: its body has more than 1024 bytes`, 'status_too_large'],
-    [`${list}: its thisUpdate is in the future`, 'status_clock'],
-    ['the list about it has expired', 'status_outdated'],
-    ['the OCSP responder http://a.example/: its answer has no nonce', 'status_nonce'],
-    ['its OCSP responder does not know it', 'status_unknown_to_responder'],
-    [`${list}: UNABLE_TO_VERIFY_LEAF_SIGNATURE`, 'status_server_not_trusted'],
-    [`${list}: no answer within 5 s`, 'status_unreachable'],
-    [`${list}: status 404`, 'status_unreachable'],
-    [`${list}: ENOTFOUND`, 'status_unreachable'],
-    // The words of a URL are none of ours.
-    ['the revocation list http://crl.signer.example: status 404', 'status_unreachable'],
-    ['the OCSP responder https://has-expired.example/not%20supported: ECONNREFUSED', 'status_unreachable'],
-    [
-      'the revocation list http://a.example/UNABLE_TO_GET.crl: it is not a revocation list in DER',
-      'status_unreadable',
-    ],
-    [`${list}: it is not a revocation list in DER`, 'status_unreadable'],
-  ])('%s', (why, hint) => {
-    const detail = `nothing says whether it is revoked: ${why}`;
-    expect(hintForChain(new RequestRefused('certificate_status_unknown', { detail }))?.code).toBe(hint);
+    'nothing says whether it is revoked: its signature is wrong',
+    'nothing says whether it is revoked: the revocation list http://crl.example/has expired: status 404',
+    '',
+  ])('has the hint of its code, whatever the text says: %s', (why) => {
+    const found = statusReasonCodes.map((code) => {
+      const refusal = createRefusal('certificate_status_unknown', { code, why });
+      return [code, hintForChain(refusal)?.code, hintForStatus(code).code];
+    });
+    expect(found).toEqual(statusReasonCodes.map((code) => [code, hintsOfStatus[code], hintsOfStatus[code]]));
+  });
+
+  it('has a hint of its own for each code', () => {
+    expect(new Set(statusReasonCodes.map((code) => hintForStatus(code).text)).size).toBe(
+      statusReasonCodes.length,
+    );
+  });
+
+  it('keeps its hint if requests share the refusal', () => {
+    const refusal = createRefusal('certificate_status_unknown', { code: 'too_large', why: 'a text' });
+    expect(hintForChain(copyRefusal(refusal))?.code).toBe('status_too_large');
   });
 });
 
@@ -174,4 +194,6 @@ it('another refusal has no hint of a chain', () => {
   const refusal = new RequestRefused('certificate_refused', { detail: 'its issuer is not listed' });
   expect(hintForChain(refusal)).toBeUndefined();
   expect(hintForChain(new RequestRefused('token_inactive'))).toBeUndefined();
+  const detail = 'its signature is wrong';
+  expect(hintForChain(new RequestRefused('certificate_status_unknown', { detail }))).toBeUndefined();
 });

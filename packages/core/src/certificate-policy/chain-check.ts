@@ -5,7 +5,7 @@ import type { CertificateStatusSettings } from '../certificate-status/status-opt
 import type { ChainReasonCode } from '../chain/chain-reason.js';
 import type { AcceptedChain, ChainVerification } from '../chain/chain-verification.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { type Reason, RequestRefused } from '../errors.js';
+import { createRefusal, type Reason } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 
 /** How the status of the certificates of a path is found out, and what becomes of an unknown one. */
@@ -170,7 +170,7 @@ export class ChainCheck {
     }
     const detail = `nothing says whether ${which} is revoked: ${found.why}`;
     if (mode === 'strict') {
-      throw new RequestRefused('certificate_status_unknown', { detail });
+      throw createRefusal('certificate_status_unknown', found, detail);
     }
     this.#report('certificate_status_missing', detail);
     return { certificate };

@@ -8,6 +8,7 @@ import { OcspSource } from './ocsp-source.js';
 import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
+import { joinReasons, type StatusReason } from './status-reason.js';
 import type { AcceptedSigners, AskingAuthority, StatusSource } from './status-source.js';
 
 /**
@@ -23,13 +24,12 @@ export type PathStatus =
       readonly why: string;
       readonly validUntil: number;
     }
-  | {
+  | (StatusReason & {
       readonly state: 'unknown';
       /** The index of the certificate whose status can't be found out. */
       readonly at: number;
-      readonly why: string;
       readonly validUntil: number;
-    };
+    });
 
 /** Finds out whether certificates are revoked. */
 export interface CertificateStatus {
@@ -205,7 +205,7 @@ export function createCertificateStatus(
       let unknown: PathStatus | undefined;
       const anchor = path.at(-1);
       if (anchor === undefined) {
-        return { state: 'unknown', at: 0, why: 'it has no path', validUntil };
+        return { state: 'unknown', at: 0, code: 'unreadable', why: 'it has no path', validUntil };
       }
       const signers = checkSigners(anchor, now);
       for (const [at, link] of links(path).entries()) {
@@ -220,8 +220,8 @@ export function createCertificateStatus(
           validUntil = Math.min(validUntil, good.until);
           continue;
         }
-        const why = answers.flatMap((answer) => (answer.state === 'unknown' ? [answer.why] : [])).join('; ');
-        unknown ??= { state: 'unknown', at, why, validUntil: now + UNKNOWN_LASTS };
+        const reasons = answers.filter((answer) => answer.state === 'unknown');
+        unknown ??= { state: 'unknown', at, ...joinReasons(reasons), validUntil: now + UNKNOWN_LASTS };
       }
       return unknown ?? { state: 'good', validUntil };
     },

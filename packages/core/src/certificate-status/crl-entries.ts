@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { comparableSerial, tags } from '../certificate/der-members.js';
 import { DerCursor } from './der-cursor.js';
 import { serialHash } from './serial-hash.js';
+import type { StatusReason } from './status-reason.js';
 
 /** Bytes of the smallest entry: a sequence of a serial number of one byte and a UTCTime. */
 const LEAST_ENTRY = 20;
@@ -44,14 +45,14 @@ export class CrlEntries {
    * Reads the entries between two places in the bytes of a list. Resolves with why not for a list
    * that must not be used. Gives other work its turn meanwhile.
    */
-  static async read(bytes: Uint8Array, from: number, to: number): Promise<CrlEntries | string> {
+  static async read(bytes: Uint8Array, from: number, to: number): Promise<CrlEntries | StatusReason> {
     const entries = new CrlEntries(bytes, to - from);
     const entry = new DerCursor(bytes, from, to);
     let since = performance.now();
     while (entry.next()) {
-      const why = entries.#add(entry);
-      if (why !== undefined) {
-        return why;
+      const reason = entries.#add(entry);
+      if (reason !== undefined) {
+        return reason;
       }
       if (entries.#count % ENTRIES_PER_LOOK === 0 && performance.now() - since > SLICE) {
         await turn();
@@ -95,7 +96,7 @@ export class CrlEntries {
     return slot;
   }
 
-  #add(entry: DerCursor): string | undefined {
+  #add(entry: DerCursor): StatusReason | undefined {
     const { bytes, at, start, end } = entry;
     const member = new DerCursor(bytes, start, end);
     if (entry.tag !== tags.sequence || !member.nextIs(tags.integer)) {
@@ -109,9 +110,9 @@ export class CrlEntries {
       return unreadable;
     }
     if (!member.isAtEnd) {
-      const why = member.nextIs(tags.sequence) && member.isAtEnd ? explainEntry(member) : unreadable;
-      if (why !== undefined) {
-        return why;
+      const reason = member.nextIs(tags.sequence) && member.isAtEnd ? explainEntry(member) : unreadable;
+      if (reason !== undefined) {
+        return reason;
       }
     }
     // Of entries with one serial number the first counts. If each took a slot, each further one would have to
@@ -133,13 +134,13 @@ export class CrlEntries {
   }
 }
 
-const unreadable = 'an entry of it can not be read';
+const unreadable: StatusReason = { code: 'unreadable', why: 'an entry of it can not be read' };
 
 /**
  * Why a list with such an entry must not be used (RFC 5280 §5.3), `undefined` if it may be. The
  * cursor is at the extensions of the entry.
  */
-function explainEntry({ bytes, start, end }: DerCursor): string | undefined {
+function explainEntry({ bytes, start, end }: DerCursor): StatusReason | undefined {
   const one = new DerCursor(bytes, start, end);
   while (one.next()) {
     const member = new DerCursor(bytes, one.start, one.end);
@@ -148,7 +149,7 @@ function explainEntry({ bytes, start, end }: DerCursor): string | undefined {
     }
     const last = entryExtension(member);
     if (last === extension.certificateIssuer) {
-      return 'it is an indirect list, which is not supported';
+      return { code: 'form_not_supported', why: 'it is an indirect list, which is not supported' };
     }
     if (!member.next()) {
       return unreadable;
@@ -164,7 +165,7 @@ function explainEntry({ bytes, start, end }: DerCursor): string | undefined {
       return unreadable;
     }
     if (isCritical && last === undefined) {
-      return 'an entry of it has a critical extension that is not known';
+      return { code: 'unreadable', why: 'an entry of it has a critical extension that is not known' };
     }
   }
   return one.isAtEnd ? undefined : unreadable;

@@ -5,6 +5,7 @@ import type { PathCertificate } from '../chain/path-certificate.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { type Crl, type CrlHead, isOfIssuer, openCrl, readCrlHead } from './crl.js';
+import type { StatusReason } from './status-reason.js';
 
 /** Seconds between two looks at the files. */
 const LOOK_INTERVAL = 5;
@@ -25,7 +26,12 @@ export interface CrlFileRules {
 }
 
 /** A list of a file that was opened for an issuer, or why it can't be used. */
-export type OpenedCrl = Crl | string;
+export type OpenedCrl = Crl | StatusReason;
+
+/** Returns whether a list can be used. */
+export function isUsable(list: OpenedCrl): list is Crl {
+  return !('why' in list);
+}
 
 /** The revocation lists of files, which are read again when they change. */
 export class CrlFiles {
@@ -101,8 +107,8 @@ export class CrlFiles {
       );
     }
     const heads = readHeads(content, maxSize);
-    if (typeof heads === 'string') {
-      throw createMismatch(option, 'files of revocation lists in PEM or DER', path, `: ${heads}`);
+    if ('why' in heads) {
+      throw createMismatch(option, 'files of revocation lists in PEM or DER', path, `: ${heads.why}`);
     }
     return heads;
   }
@@ -133,14 +139,15 @@ export class CrlFiles {
   }
 
   async #readAgain(path: string): Promise<boolean> {
-    let heads: readonly CrlHead[] | string;
+    let heads: ReturnType<typeof readHeads>;
     try {
       heads = readHeads(await readFile(path), this.#rules.maxSize);
     } catch (error) {
-      heads = describeErrorCode(error) ?? describeError(error);
+      heads = { why: describeErrorCode(error) ?? describeError(error) };
     }
-    if (typeof heads === 'string') {
-      this.#rules.onFailure(`${path} can not be read again, the lists read before are still used: ${heads}`);
+    if ('why' in heads) {
+      const { why } = heads;
+      this.#rules.onFailure(`${path} can not be read again, the lists read before are still used: ${why}`);
       return false;
     }
     this.#heads.set(path, heads);
@@ -164,19 +171,20 @@ function describeState({ mtimeMs, ctimeMs, ino, size }: Stats): string {
 
 const block = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/g;
 
-function readHeads(content: Buffer, maxSize: number): readonly CrlHead[] | string {
+/** Returns why not for a file that holds something else. */
+function readHeads(content: Buffer, maxSize: number): readonly CrlHead[] | { readonly why: string } {
   const isText = content.includes('-----BEGIN ');
   const lists = isText
     ? [...content.toString('latin1').matchAll(block)].map(([, base64 = '']) => Buffer.from(base64, 'base64'))
     : [content];
   const markers = isText ? content.toString('latin1').split('-----BEGIN X509 CRL-----').length - 1 : 1;
   if (lists.length === 0 || lists.length !== markers) {
-    return 'it holds no whole revocation list';
+    return { why: 'it holds no whole revocation list' };
   }
   const heads: CrlHead[] = [];
   for (const der of lists) {
-    const head = der.length > maxSize ? `a list has more than ${maxSize} bytes` : readCrlHead(der);
-    if (typeof head === 'string') {
+    const head = der.length > maxSize ? { why: `a list has more than ${maxSize} bytes` } : readCrlHead(der);
+    if ('why' in head) {
       return head;
     }
     heads.push(head);

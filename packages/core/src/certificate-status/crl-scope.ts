@@ -2,6 +2,7 @@ import { sequenceOf } from '../certificate/der-members.js';
 import type { DistributionPoint } from './distribution-points.js';
 import { readPointNames } from './point-names.js';
 import { ALL_REASONS, readReasons } from './revocation-reasons.js';
+import type { StatusReason } from './status-reason.js';
 
 /** Which certificates of its issuer, and which reasons, a list is about (RFC 5280 §5.2.5). */
 export interface CrlScope {
@@ -26,32 +27,37 @@ const tag = {
 
 const known: ReadonlySet<number> = new Set(Object.values(tag));
 
+const unreadable: StatusReason = {
+  code: 'unreadable',
+  why: 'its IssuingDistributionPoint can not be read',
+};
+
 /**
  * Reads the value of IssuingDistributionPoint. Returns why a list with it is not used.
  *
  * @param issuer the DER of the list's issuer
  */
-export function readScope(value: Uint8Array, issuer: Uint8Array): CrlScope | string {
+export function readScope(value: Uint8Array, issuer: Uint8Array): CrlScope | StatusReason {
   const members = sequenceOf(value);
   const byTag = new Map(members?.map((member) => [member.tag, member.content]));
   if (members === undefined || byTag.size !== members.length || !members.every((one) => known.has(one.tag))) {
-    return 'its IssuingDistributionPoint can not be read';
+    return unreadable;
   }
   const isSet = (name: number): boolean => byTag.get(name)?.some((byte) => byte !== 0) ?? false;
   if (isSet(tag.indirect)) {
-    return 'it is an indirect list, which is not supported';
+    return { code: 'form_not_supported', why: 'it is an indirect list, which is not supported' };
   }
   if (isSet(tag.onlyAttributes)) {
-    return 'it is about attribute certificates alone';
+    return { code: 'unreadable', why: 'it is about attribute certificates alone' };
   }
   if (isSet(tag.onlyUsers) && isSet(tag.onlyAuthorities)) {
-    return 'its IssuingDistributionPoint contradicts itself';
+    return { code: 'unreadable', why: 'its IssuingDistributionPoint contradicts itself' };
   }
   const given = { names: byTag.get(tag.names), reasons: byTag.get(tag.onlySomeReasons) };
   const names = given.names && readPointNames(given.names, issuer)?.comparable;
   const reasons = given.reasons === undefined ? ALL_REASONS : readReasons(given.reasons);
   if ((given.names !== undefined && names === undefined) || reasons === undefined) {
-    return 'its IssuingDistributionPoint can not be read';
+    return unreadable;
   }
   const certificates = isSet(tag.onlyUsers) ? 'users' : isSet(tag.onlyAuthorities) ? 'authorities' : 'all';
   return { names, certificates, reasons };

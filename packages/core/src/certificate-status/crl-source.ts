@@ -1,15 +1,22 @@
 import { isSameBytes } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { TellableError } from '../errors.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { type Crl, openCrlByAny, readCrlHead, signerOf } from './crl.js';
-import { CrlFiles } from './crl-files.js';
+import { CrlFiles, isUsable } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
 import { type DistributionPoint, readDistributionPoints } from './distribution-points.js';
 import { KeptLists, type ListOwner } from './kept-lists.js';
 import { RefreshedValue } from './refreshed-value.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { StatusRequest } from './status-fetcher.js';
+import {
+  joinReasons,
+  reasonAbout,
+  reasonOfError,
+  StatusError,
+  type StatusReason,
+  unexpected304,
+} from './status-reason.js';
 import type {
   AcceptedSigners,
   AskingAuthority,
@@ -31,9 +38,29 @@ const MAX_URIS = 4;
 /** removeFromCRL: the certificate is no longer on hold (RFC 5280 §5.3.1). In delta lists alone. */
 const REMOVED = 8;
 
-const otherSigner =
-  'it is signed by another certificate of its issuer, which has no valid path to the same authority, or ' +
-  'whose own status is not known to be good';
+const otherSigner: StatusReason = {
+  code: 'unreadable',
+  why:
+    'it is signed by another certificate of its issuer, which has no valid path to the same authority, or ' +
+    'whose own status is not known to be good',
+};
+
+const fromTheFuture: StatusReason = { code: 'wrong_time', why: 'its thisUpdate is in the future' };
+const notAboutIt: StatusReason = { code: 'form_not_supported', why: 'no list is about it for every reason' };
+const notValidYet: StatusReason = { code: 'wrong_time', why: 'the list about it is not valid yet' };
+const expired: StatusReason = { code: 'outdated', why: 'the list about it has expired' };
+const deltaList: StatusReason = {
+  code: 'form_not_supported',
+  why: 'the list about it is a delta list, which is not supported',
+};
+const namesNone: StatusReason = {
+  code: 'not_published',
+  why: 'it names no revocation list that can be fetched, and no file has one of its issuer',
+};
+const notFetched: StatusReason = {
+  code: 'unreachable',
+  why: 'its revocation list was not fetched in time',
+};
 
 /** What was fetched from one place. */
 interface FetchedLists {
@@ -90,7 +117,7 @@ export class CrlSource implements StatusSource {
     now: number,
     signers: AcceptedSigners,
   ): StatusAnswer {
-    const failures: string[] = [];
+    const failures: StatusReason[] = [];
     const fetched = this.#urisOf(certificate).flat();
     const records = fetched.flatMap((uri) => this.#fetched.get(keyOf(issuer, uri)) ?? []);
     const counts = ({ signer }: Crl): boolean =>
@@ -99,22 +126,24 @@ export class CrlSource implements StatusSource {
     const lists = [
       ...(this.#files?.listsOf(issuer) ?? []),
       ...this.#listsInFilesBySigners(issuer, signers),
-      ...records.flatMap(({ value, failure }): readonly (Crl | string | undefined)[] => {
+      ...records.flatMap(({ value, failure }): readonly (Crl | StatusReason | undefined)[] => {
         const signed = value?.lists.filter(counts) ?? [failure];
         return signed.length > 0 ? signed : [otherSigner];
       }),
     ];
-    const usable = lists.filter((list): list is Crl => {
-      if (typeof list === 'string') {
+    const usable: Crl[] = [];
+    for (const list of lists) {
+      if (list !== undefined && 'why' in list) {
         failures.push(list);
+      } else if (list !== undefined) {
+        usable.push(list);
       }
-      return typeof list === 'object';
-    });
+    }
     const answer = this.#judge(certificate, usable, now);
     if (answer.state !== 'unknown' || failures.length === 0) {
       return answer;
     }
-    return { state: 'unknown', why: failures.join('; ') };
+    return { state: 'unknown', ...joinReasons(failures) };
   }
 
   close(): void {
@@ -128,7 +157,7 @@ export class CrlSource implements StatusSource {
     return files === undefined
       ? []
       : this.#parts.othersOf(issuer).flatMap((other) => {
-          const lists = files.listsOf(other).filter((list) => typeof list === 'object');
+          const lists = files.listsOf(other).filter(isUsable);
           return lists.length > 0 && signers.accepts(other) ? lists : [];
         });
   }
@@ -139,7 +168,7 @@ export class CrlSource implements StatusSource {
     authority: AskingAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
-    const own = this.#files?.listsOf(issuer).filter((list) => typeof list === 'object') ?? [];
+    const own = this.#files?.listsOf(issuer).filter(isUsable) ?? [];
     const inFiles = [...own, ...this.#listsInFilesBySigners(issuer, signers)];
     if (this.#judge(certificate, inFiles, Date.now()).state !== 'unknown') {
       return undefined;
@@ -211,22 +240,24 @@ export class CrlSource implements StatusSource {
         maxSize: settings.maxSize,
         etag: previous?.etag,
       })
-      .catch((error: Error) => {
-        throw new TellableError(`${shown}: ${error.message}`);
+      .catch((error: unknown) => {
+        throw new StatusError(reasonAbout(shown, reasonOfError(error)));
       });
     const isNew =
       previous === undefined || (fetched !== 'unchanged' && !isSameBytes(previous.latest.der, fetched.body));
     if (!isNew) {
       return previous;
     }
-    const head = fetched === 'unchanged' ? 'status 304' : readCrlHead(fetched.body);
-    const list =
-      typeof head === 'string' ? head : await openCrlByAny(head, issuer, this.#parts.othersOf(issuer));
-    if (typeof list === 'string' || fetched === 'unchanged') {
-      throw new TellableError(`${shown}: ${list}`);
+    if (fetched === 'unchanged') {
+      throw new StatusError(reasonAbout(shown, unexpected304));
+    }
+    const head = readCrlHead(fetched.body);
+    const list = 'why' in head ? head : await openCrlByAny(head, issuer, this.#parts.othersOf(issuer));
+    if ('why' in list) {
+      throw new StatusError(reasonAbout(shown, list));
     }
     if (list.thisUpdate - 1_000 * clockTolerance > Date.now()) {
-      throw new TellableError(`${shown}: its thisUpdate is in the future`);
+      throw new StatusError(reasonAbout(shown, fromTheFuture));
     }
     const lists = previous?.lists ?? [];
     const earlier = lists.find(({ signer }) => signer === list.signer);
@@ -248,14 +279,14 @@ export class CrlSource implements StatusSource {
     const coveredBy = new Map<string, number>();
     let until = Number.POSITIVE_INFINITY;
     const revokedBefore: { readonly signer: string; readonly answer: StatusAnswer }[] = [];
-    let why = lists.length === 0 ? this.#explainNoList(certificate) : 'no list is about it for every reason';
+    let unknown = lists.length === 0 ? this.#explainNoList(certificate) : notAboutIt;
     for (const { scope, isDelta, entries, thisUpdate, nextUpdate, signer } of lists) {
       const reasons = coveredReasons(scope, points, certificate.x509.ca);
       if (reasons === 0) {
         continue;
       }
       if (thisUpdate - tolerance > now) {
-        why = 'the list about it is not valid yet';
+        unknown = notValidYet;
         continue;
       }
       const isCurrent = now <= nextUpdate + tolerance;
@@ -268,26 +299,24 @@ export class CrlSource implements StatusSource {
         }
         revokedBefore.push({ signer, answer });
       } else if (isDelta) {
-        why = 'the list about it is a delta list, which is not supported';
+        unknown = deltaList;
       } else if (isCurrent) {
         covered |= reasons;
         coveredBy.set(signer, (coveredBy.get(signer) ?? 0) | reasons);
         until = Math.min(until, nextUpdate + tolerance);
       } else {
-        why = 'the list about it has expired';
+        unknown = expired;
       }
     }
     const standing = revokedBefore.find(({ signer }) => coveredBy.get(signer) !== ALL_REASONS);
     if (standing !== undefined) {
       return standing.answer;
     }
-    return covered === ALL_REASONS ? { state: 'good', until } : { state: 'unknown', why };
+    return covered === ALL_REASONS ? { state: 'good', until } : { state: 'unknown', ...unknown };
   }
 
-  #explainNoList(certificate: PathCertificate): string {
-    return this.#urisOf(certificate).length === 0
-      ? 'it names no revocation list that can be fetched, and no file has one of its issuer'
-      : 'its revocation list was not fetched in time';
+  #explainNoList(certificate: PathCertificate): StatusReason {
+    return this.#urisOf(certificate).length === 0 ? namesNone : notFetched;
   }
 
   #pointsOf(certificate: PathCertificate): readonly DistributionPoint[] {

@@ -6,6 +6,7 @@ import { type CrlScope, readScope, unlimitedScope } from './crl-scope.js';
 import { DerCursor } from './der-cursor.js';
 import { explainBadSignature } from './signature-check.js';
 import { type SignedStructure, splitSigned } from './signed-structure.js';
+import type { StatusReason } from './status-reason.js';
 import { isSubjectOf } from './subject-name.js';
 
 /** The parts of a revocation list by their place, before its signature is verified. */
@@ -57,13 +58,13 @@ const extensionIds = {
  */
 const known: ReadonlySet<string> = new Set([...Object.values(extensionIds), '551d14', '551d23', '551d12']);
 
-const notList = 'it is not a revocation list in DER';
+const notList: StatusReason = { code: 'unreadable', why: 'it is not a revocation list in DER' };
 
 /**
  * Finds the parts of a list (RFC 5280 §5.1) by tags and lengths. Reads no entry: nothing is verified
  * yet. Returns why not.
  */
-export function readCrlHead(der: Uint8Array): CrlHead | string {
+export function readCrlHead(der: Uint8Array): CrlHead | StatusReason {
   const parts = splitSigned(der);
   if (parts === undefined || parts.rest.length > 0) {
     return notList;
@@ -77,7 +78,10 @@ export function readCrlHead(der: Uint8Array): CrlHead | string {
     return notList;
   }
   if (member.tag !== tags.sequence || !isSameBytes(member.whole(), parts.algorithm)) {
-    return 'the signature algorithms within and next to the signed part differ';
+    return {
+      code: 'unreadable',
+      why: 'the signature algorithms within and next to the signed part differ',
+    };
   }
   if (!member.nextIs(tags.sequence)) {
     return notList;
@@ -89,7 +93,7 @@ export function readCrlHead(der: Uint8Array): CrlHead | string {
     return notList;
   }
   if (nextUpdate === undefined) {
-    return 'it has no nextUpdate';
+    return { code: 'outdated', why: 'it has no nextUpdate' };
   }
   let entries: CrlHead['entries'] | undefined;
   let extensions: Uint8Array | undefined;
@@ -120,25 +124,25 @@ export function isOfIssuer({ issuer: name }: CrlHead, issuer: PathCertificate): 
  *
  * @param issuer the certificate of the list's issuer whose key must have signed it
  */
-export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<Crl | string> {
+export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<Crl | StatusReason> {
   const { parts, der, thisUpdate, nextUpdate } = head;
   if (!isOfIssuer(head, issuer)) {
-    return 'it is of another issuer';
+    return { code: 'wrong_signer', why: 'it is of another issuer' };
   }
   if (!maySignLists(issuer)) {
-    return 'the key usage of its issuer lacks cRLSign';
+    return { code: 'wrong_signer', why: 'the key usage of its issuer lacks cRLSign' };
   }
   const { algorithm, signed, signature } = parts;
-  const why = await explainBadSignature(algorithm, signed, signature, issuer);
-  if (why !== undefined) {
-    return why;
+  const reason = await explainBadSignature(algorithm, signed, signature, issuer);
+  if (reason !== undefined) {
+    return reason;
   }
   const about = scopeOf(head);
-  if (typeof about === 'string') {
+  if ('why' in about) {
     return about;
   }
   const entries = await CrlEntries.read(parts.content, head.entries.from, head.entries.to);
-  return typeof entries === 'string'
+  return 'why' in entries
     ? entries
     : { thisUpdate, nextUpdate, ...about, entries, der, signer: signerOf(issuer) };
 }
@@ -151,29 +155,29 @@ export async function openCrlByAny(
   head: CrlHead,
   issuer: PathCertificate,
   others: readonly PathCertificate[],
-): Promise<Crl | string> {
+): Promise<Crl | StatusReason> {
   const list = await openCrl(head, issuer);
-  for (const other of typeof list === 'string' ? others : []) {
+  for (const other of 'why' in list ? others : []) {
     const byOther = await openCrl(head, other);
-    if (typeof byOther === 'object') {
+    if (!('why' in byOther)) {
       return byOther;
     }
   }
   return list;
 }
 
-function scopeOf({ extensions: der, issuer }: CrlHead): Pick<Crl, 'scope' | 'isDelta'> | string {
+function scopeOf({ extensions: der, issuer }: CrlHead): Pick<Crl, 'scope' | 'isDelta'> | StatusReason {
   const extensions = der === undefined ? [] : readExtensions(der);
   if (extensions === undefined) {
-    return 'its extensions can not be read';
+    return { code: 'unreadable', why: 'its extensions can not be read' };
   }
   if (extensions.some(({ id, isCritical }) => isCritical && !known.has(id))) {
-    return 'it has a critical extension that is not known';
+    return { code: 'unreadable', why: 'it has a critical extension that is not known' };
   }
   const isDelta = extensions.some(({ id }) => id === extensionIds.deltaListIndicator);
   const point = extensions.find(({ id }) => id === extensionIds.issuingDistributionPoint);
   const scope = point === undefined ? unlimitedScope : readScope(point.value, issuer);
-  return typeof scope === 'string' ? scope : { scope, isDelta };
+  return 'why' in scope ? scope : { scope, isDelta };
 }
 
 function maySignLists(issuer: PathCertificate): boolean {

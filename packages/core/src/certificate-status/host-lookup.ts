@@ -1,8 +1,8 @@
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
 import { LRUCache } from 'lru-cache';
-import { TellableError } from '../errors.js';
 import { describeErrorCode } from '../shared/shown-error.js';
+import { StatusError } from './status-reason.js';
 
 // Certificates name the hosts. The operating system looks a name up in one of the two threads that
 // Node has for look-ups, and can't be stopped: two names whose DNS servers are silent would hold up
@@ -80,7 +80,8 @@ export function createHostLookup({ bySystem, byServers }: HostResolvers): Resolv
       }
       const shown = code === undefined ? '' : ` (${code})`;
       const isBusy = isSilent ? '' : ', and the operating system could not be asked';
-      callback(new TellableError(`the DNS servers gave no address of ${host}${shown}${isBusy}`), []);
+      const why = `the DNS servers gave no address of ${host}${shown}${isBusy}`;
+      callback(new StatusError({ code: 'unreachable', why }), []);
     });
   };
 

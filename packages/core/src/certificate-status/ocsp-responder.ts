@@ -4,6 +4,7 @@ import { type PathCertificate, readPathCertificate } from '../chain/path-certifi
 import { keyHashOf } from './ocsp-request.js';
 import { explainBadSignature } from './signature-check.js';
 import { splitSigned } from './signed-structure.js';
+import type { StatusReason } from './status-reason.js';
 import { isSubjectOf } from './subject-name.js';
 
 /** What an answer says of its signer (RFC 6960 §4.2.1). */
@@ -35,12 +36,15 @@ export async function findDelegatedResponder(
   issuer: PathCertificate,
   now: number,
   tolerance: number,
-): Promise<PathCertificate | string> {
+): Promise<PathCertificate | StatusReason> {
   const tagged = onlyElement(rest);
   const list = tagged?.tag === CERTIFICATES ? onlyElement(tagged.content) : undefined;
   const given = membersOf(list, tags.sequence) ?? [];
   if (given.length > MAX_CERTIFICATES) {
-    return `more than ${MAX_CERTIFICATES} certificates stand next to its answer`;
+    return {
+      code: 'unreadable',
+      why: `more than ${MAX_CERTIFICATES} certificates stand next to its answer`,
+    };
   }
   let why = 'the signer of its answer is not its issuer, and the certificate of the signer is missing';
   for (const { whole } of given) {
@@ -54,7 +58,7 @@ export async function findDelegatedResponder(
     }
     why = `the certificate of the signer of its answer ${fault}`;
   }
-  return why;
+  return { code: 'wrong_signer', why };
 }
 
 /** Whether an answer says that this certificate is of its signer. */

@@ -18,6 +18,7 @@ import { findDelegatedResponder, isNamed, type ResponderId } from './ocsp-respon
 import { reasonName } from './revocation-reasons.js';
 import { explainBadSignature } from './signature-check.js';
 import { type SignedStructure, splitSigned } from './signed-structure.js';
+import { reasonAbout, type StatusReason } from './status-reason.js';
 
 /** What a responder says of one certificate. Times in milliseconds since the epoch. */
 export interface OcspAnswer {
@@ -65,15 +66,23 @@ const failures: ReadonlyMap<number, string> = new Map([
   [6, 'unauthorized'],
 ]);
 
-const notAnswer = 'its answer is no OCSP response';
+const notAnswer: StatusReason = { code: 'unreadable', why: 'its answer is no OCSP response' };
+
+const unknownExtension: StatusReason = {
+  code: 'unreadable',
+  why: 'its answer has an extension that can not be read',
+};
 
 /**
  * Reads the answer of a responder (RFC 6960 §4.2). Resolves with why it can't be used. Verifies the
  * signature before it reads what the answer says. Never rejects.
  */
-export async function readOcspResponse(der: Uint8Array, rules: OcspRules): Promise<OcspAnswer | string> {
+export async function readOcspResponse(
+  der: Uint8Array,
+  rules: OcspRules,
+): Promise<OcspAnswer | StatusReason> {
   const basic = basicResponseIn(der);
-  if (typeof basic === 'string') {
+  if ('why' in basic) {
     return basic;
   }
   const parts = splitSigned(basic);
@@ -81,11 +90,11 @@ export async function readOcspResponse(der: Uint8Array, rules: OcspRules): Promi
   if (parts === undefined || data === undefined) {
     return notAnswer;
   }
-  const why = await explainUnsigned(parts, data.responder, rules);
-  return why ?? judge(data, rules);
+  const reason = await explainUnsigned(parts, data.responder, rules);
+  return reason ?? judge(data, rules);
 }
 
-function basicResponseIn(der: Uint8Array): Uint8Array | string {
+function basicResponseIn(der: Uint8Array): Uint8Array | StatusReason {
   const members = sequenceOf(der);
   const [status, bytes, ...others] = members ?? [];
   if (status?.tag !== tags.enumerated || status.content.length !== 1 || others.length > 0) {
@@ -93,7 +102,7 @@ function basicResponseIn(der: Uint8Array): Uint8Array | string {
   }
   const code = status.content[0] ?? 0;
   if (code !== 0) {
-    return `it answers with the status ${failures.get(code) ?? code}`;
+    return { code: 'unreadable', why: `it answers with the status ${failures.get(code) ?? code}` };
   }
   const [type, response] = sequenceOf(within(bytes, tag.explicit0)) ?? [];
   return identifierOf(type) === basicResponse && response?.tag === tags.octetString
@@ -137,39 +146,44 @@ async function explainUnsigned(
   { signed, algorithm, signature, rest }: SignedStructure,
   id: ResponderId,
   { issuer, now, tolerance }: OcspRules,
-): Promise<string | undefined> {
+): Promise<StatusReason | undefined> {
   const signer = isNamed(issuer, id)
     ? issuer
     : await findDelegatedResponder(rest, id, issuer, now, tolerance);
-  if (typeof signer === 'string') {
+  if ('why' in signer) {
     return signer;
   }
-  const why = await explainBadSignature(algorithm, signed, signature, signer);
-  return why && `its answer: ${why}`;
+  const reason = await explainBadSignature(algorithm, signed, signature, signer);
+  return reason && reasonAbout('its answer', reason);
 }
 
-function judge({ answers, extensions: der }: ResponseData, rules: OcspRules): OcspAnswer | string {
+function judge({ answers, extensions: der }: ResponseData, rules: OcspRules): OcspAnswer | StatusReason {
   const extensions = der === undefined ? [] : readExtensions(der);
   if (extensions === undefined || hasUnknownCritical(extensions)) {
-    return 'its answer has an extension that can not be read';
+    return unknownExtension;
   }
   const { nonce, id } = rules.request;
   const given = extensions.find((extension) => extension.id === nonceId);
   if (given === undefined ? nonce !== undefined : nonce === undefined || !isNonce(given.value, nonce)) {
-    return given === undefined ? 'its answer has no nonce' : 'its answer has another nonce';
+    return {
+      code: 'wrong_nonce',
+      why: given === undefined ? 'its answer has no nonce' : 'its answer has another nonce',
+    };
   }
   const listed = membersOf(answers, tags.sequence) ?? [];
   const about = listed.map((one) => membersOf(one, tags.sequence)).filter((one) => isAbout(one?.[0], id));
   const read = about.map((members) => readAnswer(members, rules));
-  const revoked = read.find((one) => typeof one === 'object' && one.state === 'revoked');
+  const revoked = read.find((one) => 'state' in one && one.state === 'revoked');
   if (revoked !== undefined) {
     return revoked;
   }
   const [only] = read;
   if (only === undefined) {
-    return 'its answer is about another certificate';
+    return { code: 'unreadable', why: 'its answer is about another certificate' };
   }
-  return read.length === 1 ? only : 'its answer speaks of the certificate more than once';
+  return read.length === 1
+    ? only
+    : { code: 'unreadable', why: 'its answer speaks of the certificate more than once' };
 }
 
 /** Compares all of a CertID: hash algorithm, both hashes and the serial number. */
@@ -190,7 +204,7 @@ function isAbout(element: DerElement | undefined, id: CertificateId): boolean {
 function readAnswer(
   members: readonly DerElement[] | undefined,
   { now, tolerance }: OcspRules,
-): OcspAnswer | string {
+): OcspAnswer | StatusReason {
   const [, status, updated, ...others] = members ?? [];
   const thisUpdate = updated && readTime(updated.tag, updated.content);
   const next = others.find(({ tag: one }) => one === tag.explicit0);
@@ -209,10 +223,10 @@ function readAnswer(
     return notAnswer;
   }
   if (extensions === undefined || hasUnknownCritical(extensions)) {
-    return 'its answer has an extension that can not be read';
+    return unknownExtension;
   }
   if (thisUpdate - tolerance > now) {
-    return 'the thisUpdate of its answer is in the future';
+    return { code: 'wrong_time', why: 'the thisUpdate of its answer is in the future' };
   }
   const answer = {
     state,
@@ -222,7 +236,7 @@ function readAnswer(
   };
   // An answer of yesterday says nothing, except that the certificate was revoked.
   return nextUpdate !== undefined && nextUpdate + tolerance < now && state !== 'revoked'
-    ? 'its answer has expired'
+    ? { code: 'outdated', why: 'its answer has expired' }
     : answer;
 }
 

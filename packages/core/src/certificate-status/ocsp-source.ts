@@ -1,6 +1,5 @@
 import { LRUCache } from 'lru-cache';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { TellableError } from '../errors.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { isWebUri } from './distribution-points.js';
 import { createCertificateId, createOcspRequest } from './ocsp-request.js';
@@ -8,6 +7,13 @@ import { type OcspAnswer, readOcspResponse } from './ocsp-response.js';
 import { readResponders } from './point-names.js';
 import { RefreshedValue } from './refreshed-value.js';
 import type { StatusBody, StatusRequest } from './status-fetcher.js';
+import {
+  reasonAbout,
+  reasonOfError,
+  StatusError,
+  type StatusReason,
+  unexpected304,
+} from './status-reason.js';
 import type { AskingAuthority, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
 /** Certificates whose answers are kept. */
@@ -24,6 +30,23 @@ const LEAST_AGE = 3_600;
 
 /** 1.3.6.1.5.5.7.1.1 (RFC 5280 §4.2.2.1). */
 const AUTHORITY_INFO_ACCESS = '2b06010505070101';
+
+const namesNone: StatusReason = {
+  code: 'not_published',
+  why: 'it names no OCSP responder that can be asked',
+};
+const noAnswer: StatusReason = {
+  code: 'unreachable',
+  why: 'its OCSP responder did not answer in time',
+};
+const notKnown: StatusReason = {
+  code: 'unknown_to_responder',
+  why: 'its OCSP responder does not know it',
+};
+const expired: StatusReason = {
+  code: 'outdated',
+  why: 'the answer of its OCSP responder has expired',
+};
 
 /** Asks the responders that certificates name (RFC 6960). */
 export class OcspSource implements StatusSource {
@@ -54,11 +77,11 @@ export class OcspSource implements StatusSource {
 
   answer(certificate: PathCertificate, issuer: PathCertificate, now: number): StatusAnswer {
     if (this.#respondersOf(certificate).length === 0) {
-      return { state: 'unknown', why: 'it names no OCSP responder that can be asked' };
+      return { state: 'unknown', ...namesNone };
     }
     const { value, failure } = this.#answers.get(keyOf(certificate, issuer)) ?? {};
     if (value === undefined) {
-      return { state: 'unknown', why: failure ?? 'its OCSP responder did not answer in time' };
+      return { state: 'unknown', ...(failure ?? noAnswer) };
     }
     // A revocation does not end with the answer that told of it.
     if (value.state === 'revoked') {
@@ -66,11 +89,9 @@ export class OcspSource implements StatusSource {
     }
     const until = this.#until(value) + 1_000 * this.#parts.clockTolerance;
     if (value.state === 'unknown') {
-      return { state: 'unknown', why: 'its OCSP responder does not know it' };
+      return { state: 'unknown', ...notKnown };
     }
-    return now <= until
-      ? { state: 'good', until }
-      : { state: 'unknown', why: failure ?? 'the answer of its OCSP responder has expired' };
+    return now <= until ? { state: 'good', until } : { state: 'unknown', ...(failure ?? expired) };
   }
 
   close(): void {
@@ -93,15 +114,15 @@ export class OcspSource implements StatusSource {
     const id = createCertificateId(certificate, issuer);
     const record = new RefreshedValue<OcspAnswer>({
       ask: async (previous, urgency) => {
-        let failure = '';
+        let failure = namesNone;
         for (const url of responders) {
           const answer = await this.#ask(url, id, issuer, { authority: authority.name, urgency });
-          if (typeof answer === 'object') {
+          if (!('why' in answer)) {
             return newerOf(previous, answer);
           }
-          failure = `the OCSP responder ${redactUrl(url)}: ${answer}`;
+          failure = reasonAbout(`the OCSP responder ${redactUrl(url)}`, answer);
         }
-        throw new TellableError(failure);
+        throw new StatusError(failure);
       },
       until: (answer) => this.#until(answer),
       interval: settings.refreshInterval,
@@ -117,7 +138,7 @@ export class OcspSource implements StatusSource {
     id: ReturnType<typeof createCertificateId>,
     issuer: PathCertificate,
     turn: Pick<StatusRequest, 'authority' | 'urgency'>,
-  ): Promise<OcspAnswer | string> {
+  ): Promise<OcspAnswer | StatusReason> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const request = createOcspRequest(id, settings.nonce);
     let answered: StatusBody | 'unchanged';
@@ -129,17 +150,17 @@ export class OcspSource implements StatusSource {
         post: { type: 'application/ocsp-request', body: request.der },
       });
     } catch (error) {
-      return (error as Error).message;
+      return reasonOfError(error);
     }
     if (answered === 'unchanged') {
-      return 'status 304';
+      return unexpected304;
     }
     const now = Date.now();
     const tolerance = 1_000 * clockTolerance;
     const answer = await readOcspResponse(answered.body, { request, issuer, now, tolerance });
     const isOutdated =
-      typeof answer === 'object' && answer.state !== 'revoked' && this.#until(answer) + tolerance < now;
-    return isOutdated ? 'its answer has expired' : answer;
+      !('why' in answer) && answer.state !== 'revoked' && this.#until(answer) + tolerance < now;
+    return isOutdated ? { code: 'outdated', why: 'its answer has expired' } : answer;
   }
 
   #until({ thisUpdate, nextUpdate }: OcspAnswer): number {

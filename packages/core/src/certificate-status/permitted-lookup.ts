@@ -1,7 +1,7 @@
 import type { LookupFunction } from 'node:net';
-import { TellableError } from '../errors.js';
 import type { ResolveHost } from './host-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
+import { StatusError } from './status-reason.js';
 
 /** Returns a `lookup` for connections. */
 export function createLookup(
@@ -18,9 +18,10 @@ export function createLookup(
       const [first] = permitted;
       if (first === undefined) {
         callback(
-          new TellableError(
-            `${host} leads to this host, its link or its cloud alone, name its origin in origins`,
-          ),
+          new StatusError({
+            code: 'origin_not_permitted',
+            why: `${host} leads to this host, its link or its cloud alone, name its origin in origins`,
+          }),
           [],
         );
       } else if (options.all === true) {

@@ -1,5 +1,4 @@
-import { isTellable } from '../errors.js';
-import { describeError } from '../shared/shown-error.js';
+import { reasonOfError, type StatusReason } from './status-reason.js';
 import { Urgency } from './urgency.js';
 
 export interface RefreshedValueParts<T> {
@@ -34,7 +33,7 @@ const PART_OF_VALIDITY = 0.8;
 export class RefreshedValue<T> {
   readonly #parts: RefreshedValueParts<T>;
   #value: T | undefined;
-  #failure: string | undefined;
+  #failure: StatusReason | undefined;
   #failures = 0;
   #underWay: Promise<void> | undefined;
   #urgency = new Urgency(false);
@@ -53,7 +52,7 @@ export class RefreshedValue<T> {
   }
 
   /** Why the last attempt failed; `undefined` if it did not. */
-  get failure(): string | undefined {
+  get failure(): StatusReason | undefined {
     return this.#failure;
   }
 
@@ -102,13 +101,13 @@ export class RefreshedValue<T> {
       this.#failure = undefined;
       this.#failures = 0;
     } catch (error) {
-      this.#failure = isTellable(error) ? error.message : describeError(error);
+      this.#failure = reasonOfError(error);
       this.#failures += 1;
       if (this.#failures === 1 && !this.#isClosed) {
-        onFailure(this.#failure);
+        onFailure(this.#failure.why);
       }
     }
-    if (before.value !== this.#value || before.failure !== this.#failure) {
+    if (before.value !== this.#value || before.failure?.why !== this.#failure?.why) {
       onChange();
     }
   }

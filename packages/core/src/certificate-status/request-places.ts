@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { TellableError } from '../errors.js';
+import { StatusError } from './status-reason.js';
 import type { Urgency } from './urgency.js';
 
 /** Requests that run at once. */
@@ -88,7 +88,8 @@ export class RequestPlaces {
       return Promise.resolve(this.#occupy(origin, authority));
     }
     if (this.#allWaiting >= MAX_WAITING || this.#waiting.of(authority) >= MAX_WAITING_OF_AUTHORITY) {
-      return Promise.reject(new TellableError('too many requests for the status of certificates wait'));
+      const why = 'too many requests for the status of certificates wait';
+      return Promise.reject(new StatusError({ code: 'unreadable', why }));
     }
     return new Promise((resolve, reject) => {
       const lane = this.#laneOf(origin, authority);
@@ -111,7 +112,7 @@ export class RequestPlaces {
     for (const { lanes } of this.#authorities.values()) {
       for (const { urgent, others } of lanes.values()) {
         for (const { fail } of [...urgent, ...others]) {
-          fail(new TellableError('closed'));
+          fail(new StatusError({ code: 'unreadable', why: 'closed' }));
         }
       }
     }

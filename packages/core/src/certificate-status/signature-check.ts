@@ -2,6 +2,7 @@ import { type KeyObject, verify } from 'node:crypto';
 import { explainUnacceptedKey } from '../chain/accepted-keys.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { findSignatureMethod } from '../chain/signature-methods.js';
+import type { StatusReason } from './status-reason.js';
 
 /**
  * Resolves with why a signature is not accepted, or with `undefined` if it is right. Never rejects.
@@ -14,17 +15,17 @@ export async function explainBadSignature(
   signed: Uint8Array,
   signature: Uint8Array,
   signer: PathCertificate,
-): Promise<string | undefined> {
+): Promise<StatusReason | undefined> {
   const method = findSignatureMethod(algorithm);
   if (method === undefined) {
-    return 'its signature algorithm is not accepted';
+    return { code: 'unreadable', why: 'its signature algorithm is not accepted' };
   }
   const key = publicKeyOf(signer);
   if (key === undefined) {
-    return 'the key of its signer can not be read';
+    return { code: 'wrong_signer', why: 'the key of its signer can not be read' };
   }
   if (!method.keys.includes(key.asymmetricKeyType ?? '')) {
-    return 'its signature algorithm does not fit the key';
+    return { code: 'unreadable', why: 'its signature algorithm does not fit the key' };
   }
   const { hash, pss } = method;
   const isRight = await new Promise<boolean>((resolve) => {
@@ -36,7 +37,7 @@ export async function explainBadSignature(
       resolve(false);
     }
   });
-  return isRight ? undefined : 'its signature is wrong';
+  return isRight ? undefined : { code: 'wrong_signer', why: 'its signature is wrong' };
 }
 
 function publicKeyOf(signer: PathCertificate): KeyObject | undefined {

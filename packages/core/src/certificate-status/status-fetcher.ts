@@ -3,13 +3,12 @@ import * as https from 'node:https';
 import { isIP } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { LRUCache } from 'lru-cache';
-import { isTellable, TellableError } from '../errors.js';
-import { describeError } from '../shared/shown-error.js';
 import { hasUserInfo } from '../shared/shown-url.js';
 import { lookUpHost, type ResolveHost } from './host-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
 import { createLookup, createPermittedLookup } from './permitted-lookup.js';
 import { RequestPlaces } from './request-places.js';
+import { reasonOfError, StatusError, type StatusReason } from './status-reason.js';
 import { Urgency } from './urgency.js';
 
 /** Limits of the requests for lists and to responders. */
@@ -48,8 +47,8 @@ export interface StatusBody {
 /** Fetches lists, and asks responders. */
 export interface StatusFetcher {
   /**
-   * Resolves with `unchanged` if the answer with `etag` is still the one. Rejects with why there is
-   * no answer: a text that can be shown.
+   * Resolves with `unchanged` if the answer with `etag` is still the one. Rejects with a `StatusError`
+   * that says why there is no answer.
    */
   fetch(url: string, request: StatusRequest): Promise<StatusBody | 'unchanged'>;
   /** Ends all requests. */
@@ -66,7 +65,7 @@ const LONGEST_REST = 60;
 interface Failures {
   /** Failures one after the other: those of requests that ran at the same time count as one. */
   readonly count: number;
-  readonly why: string;
+  readonly reason: StatusReason;
   /** When the last one was counted, on the clock of `performance.now()`. */
   readonly at: number;
   /** On the clock of `performance.now()`. */
@@ -88,13 +87,13 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
   const lookup = rules.origins === undefined ? createPermittedLookup(resolveHost) : createLookup(resolveHost);
   let isClosed = false;
 
-  const explainRest = (key: string): string | undefined => {
+  const explainRest = (key: string): StatusReason | undefined => {
     const known = failures.get(key);
     return known !== undefined && performance.now() < known.until
-      ? `${known.why}; not asked again yet`
+      ? { code: known.reason.code, why: `${known.reason.why}; not asked again yet` }
       : undefined;
   };
-  const noteFailure = (key: string, why: string, began: number): void => {
+  const noteFailure = (key: string, reason: StatusReason, began: number): void => {
     const before = failures.get(key);
     if (before !== undefined && began < before.at) {
       return;
@@ -102,7 +101,7 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
     const count = (before?.count ?? 0) + 1;
     const rest = Math.min(FIRST_REST * 2 ** (count - 1), LONGEST_REST);
     const at = performance.now();
-    failures.set(key, { count, why, at, until: at + rest * 1_000 });
+    failures.set(key, { count, reason, at, until: at + rest * 1_000 });
   };
   const ask = async (
     url: string,
@@ -111,17 +110,17 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
   ): Promise<StatusBody | 'unchanged'> => {
     // An authority that names the URL of another one, and makes it fail, stops its own requests alone.
     const failureKey = `${request.authority ?? ''} ${url}`;
-    const why = isClosed ? 'closed' : (explainRest(failureKey) ?? explainForbidden(url, rules.origins));
-    if (why !== undefined) {
-      throw new TellableError(why);
+    const reason = isClosed ? closed : (explainRest(failureKey) ?? explainForbidden(url, rules.origins));
+    if (reason !== undefined) {
+      throw new StatusError(reason);
     }
     const { origin } = new URL(url);
     const release = await places.take({ origin, authority: request.authority ?? origin, urgency });
     // Others may have asked the URL meanwhile.
-    const cause = isClosed ? 'closed' : explainRest(failureKey);
-    if (cause !== undefined) {
+    const later = isClosed ? closed : explainRest(failureKey);
+    if (later !== undefined) {
       release();
-      throw new TellableError(cause);
+      throw new StatusError(later);
     }
     const began = performance.now();
     let hasAnswered = false;
@@ -135,9 +134,9 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
       if (error instanceof RequestNotAccepted) {
         throw error;
       }
-      const told = isTellable(error) ? error.message : describeError(error);
-      noteFailure(failureKey, told, began);
-      throw new TellableError(told);
+      const failure = reasonOfError(error);
+      noteFailure(failureKey, failure, began);
+      throw new StatusError(failure);
     } finally {
       release(hasAnswered);
     }
@@ -176,7 +175,7 @@ interface UnderWay {
 }
 
 /** The server answers, with what can't be used. */
-class AnswerNotUsable extends TellableError {}
+class AnswerNotUsable extends StatusError {}
 
 /**
  * The server works, and does not accept this request. Another certificate's request to the same
@@ -184,21 +183,28 @@ class AnswerNotUsable extends TellableError {}
  */
 class RequestNotAccepted extends AnswerNotUsable {}
 
+const closed: StatusReason = { code: 'unreadable', why: 'closed' };
+
 /** Why a URL must not be asked, before its name is resolved. */
-function explainForbidden(text: string, origins: readonly string[] | undefined): string | undefined {
+function explainForbidden(text: string, origins: readonly string[] | undefined): StatusReason | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol) || hasUserInfo(text)) {
-    return 'it is no http or https URL without user name';
+    return { code: 'unreadable', why: 'it is no http or https URL without user name' };
   }
   if (origins !== undefined) {
-    return origins.includes(url.origin) ? undefined : 'its origin is not in origins';
+    return origins.includes(url.origin) ? undefined : notInOrigins;
   }
   // Node does not resolve an address, so that `lookup` would not see it.
   const address = url.hostname.replace(/^\[|\]$/g, '');
-  return isIP(address) !== 0 && !isPermittedAddress(address)
-    ? 'it leads to this host, its link or a service of its cloud, name its origin in origins'
-    : undefined;
+  return isIP(address) !== 0 && !isPermittedAddress(address) ? leadsToThisHost : undefined;
 }
+
+const notInOrigins: StatusReason = { code: 'origin_not_permitted', why: 'its origin is not in origins' };
+
+const leadsToThisHost: StatusReason = {
+  code: 'origin_not_permitted',
+  why: 'it leads to this host, its link or a service of its cloud, name its origin in origins',
+};
 
 function exchange(
   url: string,
@@ -222,19 +228,19 @@ function exchange(
       lookup,
       ...(ca !== undefined && { ca }),
     });
-    const fail = (error: TellableError): void => {
+    const fail = (error: StatusError): void => {
       reject(error);
       request.destroy();
     };
     // After a stall of this process the timer fires first, though the answer may have arrived.
-    const tooLate = new TellableError(`no answer within ${timeout} s`);
+    const tooLate = new StatusError({ code: 'unreachable', why: `no answer within ${timeout} s` });
     const timer = setTimeout(() => setImmediate(fail, tooLate), timeout * 1_000);
     requests.add(request);
     request.once('close', () => {
       clearTimeout(timer);
       requests.delete(request);
       // Whatever ended the request: a promise that is settled already stays as it is.
-      reject(new TellableError('the answer ended early'));
+      reject(new StatusError({ code: 'unreachable', why: 'the answer ended early' }));
     });
     request.on('error', (error) => reject(error));
     // A refresh in the background keeps no process alive.
@@ -246,12 +252,12 @@ function exchange(
         response.resume();
         return;
       }
-      const why = explainHead(response, maxSize);
-      if (why !== undefined) {
+      const reason = explainHead(response, maxSize);
+      if (reason !== undefined) {
         const { statusCode = 0 } = response;
         const isNotAccepted =
           post !== undefined && statusCode >= 400 && statusCode < 500 && statusCode !== 429;
-        fail(isNotAccepted ? new RequestNotAccepted(why) : new AnswerNotUsable(why));
+        fail(isNotAccepted ? new RequestNotAccepted(reason) : new AnswerNotUsable(reason));
         return;
       }
       const chunks: Buffer[] = [];
@@ -260,7 +266,7 @@ function exchange(
         size += chunk.length;
         if (size > maxSize) {
           chunks.length = 0;
-          fail(new TellableError(tooLarge(maxSize)));
+          fail(new StatusError(tooLarge(maxSize)));
         } else {
           chunks.push(chunk);
         }
@@ -276,17 +282,22 @@ function exchange(
   });
 }
 
-function explainHead({ statusCode = 0, headers }: http.IncomingMessage, maxSize: number): string | undefined {
+function explainHead(
+  { statusCode = 0, headers }: http.IncomingMessage,
+  maxSize: number,
+): StatusReason | undefined {
   if (statusCode >= 300 && statusCode < 400) {
-    return `status ${statusCode}, and redirects are not followed`;
+    return { code: 'unreachable', why: `status ${statusCode}, and redirects are not followed` };
   }
   if (statusCode !== 200) {
-    return `status ${statusCode}`;
+    return { code: 'unreachable', why: `status ${statusCode}` };
   }
   if (Number(headers['content-length'] ?? 0) > maxSize) {
     return tooLarge(maxSize);
   }
-  return /^(?:identity)?$/i.test(headers['content-encoding'] ?? '') ? undefined : 'its body is compressed';
+  return /^(?:identity)?$/i.test(headers['content-encoding'] ?? '')
+    ? undefined
+    : { code: 'unreadable', why: 'its body is compressed' };
 }
 
 /** RFC 9110 §8.8.3, printable ASCII alone. */
@@ -295,6 +306,6 @@ function readEtag({ headers }: http.IncomingMessage): string | undefined {
   return /^(?:W\/)?"[\x21\x23-\x7e]{0,200}"$/.test(etag) ? etag : undefined;
 }
 
-function tooLarge(maxSize: number): string {
-  return `its body has more than ${maxSize} bytes`;
+function tooLarge(maxSize: number): StatusReason {
+  return { code: 'too_large', why: `its body has more than ${maxSize} bytes` };
 }

@@ -2,12 +2,13 @@ import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
 import type { StatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
+import type { StatusReason } from './status-reason.js';
 
 /** What one source knows of a certificate. `until` is in milliseconds since the epoch. */
 export type StatusAnswer =
   | { readonly state: 'good'; readonly until: number }
   | { readonly state: 'revoked'; readonly why: string }
-  | { readonly state: 'unknown'; readonly why: string };
+  | ({ readonly state: 'unknown' } & StatusReason);
 
 /** Says which other certificates of an issuer may sign its lists. That costs time: ask if there is a list. */
 export interface AcceptedSigners {

@@ -6,7 +6,7 @@ import {
 } from '../certificate-policy/certificate-policy.js';
 import { createCertificateStatus } from '../certificate-status/certificate-status.js';
 import { type Crl, openCrlByAny, readCrlHead } from '../certificate-status/crl.js';
-import { CrlFiles } from '../certificate-status/crl-files.js';
+import { CrlFiles, isUsable } from '../certificate-status/crl-files.js';
 import { readDistributionPoints } from '../certificate-status/distribution-points.js';
 import { createCertificateId, createOcspRequest } from '../certificate-status/ocsp-request.js';
 import { readOcspResponse } from '../certificate-status/ocsp-response.js';
@@ -17,6 +17,7 @@ import {
   certificateStatusOptions,
   resolveCertificateStatus,
 } from '../certificate-status/status-options.js';
+import { reasonOfError, type StatusReason, unexpected304 } from '../certificate-status/status-reason.js';
 import { AuthoritySource } from '../chain/authorities.js';
 import type { ChainReason } from '../chain/chain-reason.js';
 import { ChainVerification } from '../chain/chain-verification.js';
@@ -29,7 +30,6 @@ import { hintForReason, hintForStatus } from '../response/chain-hints.js';
 import { OptionReader } from '../shared/option-group.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { type Finding, ok, problem, warning } from './finding.js';
-import { messageOf } from './input.js';
 
 /** Bytes of the answer of a responder. */
 const MAX_ANSWER_SIZE = 65_535;
@@ -226,9 +226,9 @@ function verdictOf(
   if (notSet !== undefined) {
     return notAsked(detail, notSet);
   }
-  const hint = hintForStatus(found.why);
+  const hint = hintForStatus(found.code);
   const make = mode === 'strict' ? problem : warning;
-  return make(hint?.code ?? 'status_unreadable', detail, hint?.text ?? 'read the message');
+  return make(hint.code, detail, hint.text);
 }
 
 function notAsked(message: string, option: string): Finding {
@@ -273,12 +273,8 @@ async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Prom
     await Promise.all([issuer, ...others].map((signer) => files.open(signer)));
     const shown = `a list of ${nameOf(issuer)} in ${crlFilesPath}`;
     // What another key has signed can't be opened by that of the issuer.
-    const byOthers = others
-      .flatMap((other) => files.listsOf(other))
-      .filter((list) => typeof list === 'object');
-    const byIssuer = files
-      .listsOf(issuer)
-      .filter((list) => typeof list === 'object' || byOthers.length === 0);
+    const byOthers = others.flatMap((other) => files.listsOf(other)).filter(isUsable);
+    const byIssuer = files.listsOf(issuer).filter((list) => isUsable(list) || byOthers.length === 0);
     return [...byIssuer, ...byOthers].map((list) => describeList(shown, list, checks));
   } finally {
     files.close();
@@ -291,23 +287,23 @@ async function listAt(uri: string, issuer: PathCertificate, checks: StatusChecks
   const shown = `the list ${redactUrl(uri)} of ${nameOf(issuer)}`;
   try {
     const fetched = await fetcher.fetch(uri, { accept: 'application/pkix-crl', maxSize });
-    const head = fetched === 'unchanged' ? 'status 304' : readCrlHead(fetched.body);
+    const head = fetched === 'unchanged' ? unexpected304 : readCrlHead(fetched.body);
     const others = crlSigners.othersOf(issuer);
-    const list = typeof head === 'string' ? head : await openCrlByAny(head, issuer, others);
+    const list = 'why' in head ? head : await openCrlByAny(head, issuer, others);
     return describeList(shown, list, checks);
   } catch (error) {
-    return unusable(shown, messageOf(error));
+    return unusable(shown, reasonOfError(error));
   }
 }
 
-function describeList(shown: string, list: Crl | string, { clockTolerance }: StatusChecks): Finding {
-  if (typeof list === 'string') {
+function describeList(shown: string, list: Crl | StatusReason, { clockTolerance }: StatusChecks): Finding {
+  if ('why' in list) {
     return unusable(shown, list);
   }
   const { thisUpdate, nextUpdate, der } = list;
   const age = `of ${timeOf(thisUpdate)}, ${ageOf(thisUpdate)} old, until ${timeOf(nextUpdate)}`;
   return nextUpdate + 1_000 * clockTolerance < Date.now()
-    ? unusable(shown, `it has expired: it is ${age}`)
+    ? unusable(shown, { code: 'outdated', why: `it has expired: it is ${age}` })
     : ok('revocation_list', `${shown} is ${age}, ${der.length} bytes`);
 }
 
@@ -326,8 +322,8 @@ async function answerOf(
       post: { type: 'application/ocsp-request', body: request.der },
     });
     const rules = { request, issuer, now: Date.now(), tolerance: 1_000 * clockTolerance };
-    const answer = fetched === 'unchanged' ? 'status 304' : await readOcspResponse(fetched.body, rules);
-    if (typeof answer === 'string') {
+    const answer = fetched === 'unchanged' ? unexpected304 : await readOcspResponse(fetched.body, rules);
+    if ('why' in answer) {
       return unusable(shown, answer);
     }
     const { state, thisUpdate, nextUpdate } = answer;
@@ -335,18 +331,14 @@ async function answerOf(
     const age = `of ${timeOf(thisUpdate)}, ${ageOf(thisUpdate)} old, ${end}`;
     return ok('ocsp_answer', `${shown} says ${state}, in an answer ${age}`);
   } catch (error) {
-    return unusable(shown, messageOf(error));
+    return unusable(shown, reasonOfError(error));
   }
 }
 
 /** No problem by itself: another list or responder may do. The verdict says so. */
-function unusable(shown: string, why: string): Finding {
-  const hint = hintForStatus(why);
-  return warning(
-    hint?.code ?? 'status_unreadable',
-    `${shown} can not be used: ${why}`,
-    hint?.text ?? 'read the message',
-  );
+function unusable(shown: string, { code, why }: StatusReason): Finding {
+  const hint = hintForStatus(code);
+  return warning(hint.code, `${shown} can not be used: ${why}`, hint.text);
 }
 
 function nameOf({ x509: { subject }, thumbprint }: PathCertificate): string {

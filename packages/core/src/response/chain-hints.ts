@@ -1,4 +1,5 @@
 import type { RefusedChainCode } from '../certificate-policy/chain-check.js';
+import type { StatusReasonCode } from '../certificate-status/status-reason.js';
 import { type RequestRefused, reasonCodeOf } from '../errors.js';
 import type { Hint } from '../shared/hint.js';
 
@@ -99,115 +100,83 @@ const ofChain: Readonly<Record<RefusedChainCode, Hint>> = Object.freeze({
 
 const chainHints: ReadonlyMap<string | undefined, Hint> = new Map(Object.entries(ofChain));
 
-/** Of a status that is unknown, by what its detail says. The first that matches counts. */
-const ofStatus: readonly (readonly [detail: RegExp, hint: Hint])[] = [
-  [
-    /name its origin in origins|not in origins/,
-    {
-      code: 'status_origin_not_permitted',
-      text:
-        'add the origin of the list or the responder to certificatePolicy.revocationCheck.origins, if the ' +
-        'server is one of yours',
-    },
-  ],
-  [
-    /names no revocation list|names no OCSP responder/,
-    {
-      code: 'status_not_published',
-      text:
-        'the certificate does not say where its status is: set ' +
-        'certificatePolicy.revocationCheck.crlFiles, or the other method of by',
-    },
-  ],
-  [
-    /not supported|no list is about it/,
-    {
-      code: 'status_form_not_supported',
-      text:
-        'the authority publishes a delta list, an indirect list, or lists for some reasons alone: use its ' +
-        "full list by crlFiles, or by: 'ocsp'",
-    },
-  ],
-  [
-    /more than \d+ bytes/,
-    { code: 'status_too_large', text: 'raise certificatePolicy.revocationCheck.maxSize' },
-  ],
-  [
-    /thisUpdate .*in the future|not valid yet/,
-    {
-      code: 'status_clock',
-      text: 'the clock of this API, or that of the authority, is wrong: set it by NTP',
-    },
-  ],
-  [
-    /has expired|no nextUpdate/,
-    {
-      code: 'status_outdated',
-      text:
-        'the authority, or what copies its list to this API, has stopped publishing: ask its operator. ' +
-        "mode: 'tolerant' accepts certificates meanwhile",
-    },
-  ],
-  [
-    /another issuer|signature is wrong|cRLSign|signer|signed by the issuer/,
-    {
-      code: 'status_wrong_signer',
-      text:
-        'the list or the answer is not signed by the key of the issuer of the certificate: the file or URL ' +
-        'is of another authority, or the authority signs it with another key: a key for lists alone counts ' +
-        'if certificatePolicy.intermediates has its certificate',
-    },
-  ],
-  [
-    /no nonce|another nonce/,
-    {
-      code: 'status_nonce',
-      text:
-        'the responder signs its answers in advance and knows no nonce: set ' +
-        'certificatePolicy.revocationCheck.nonce to false',
-    },
-  ],
-  [
-    /does not know it/,
-    {
-      code: 'status_unknown_to_responder',
-      text: 'the responder does not know the certificate: the authority may not have issued it',
-    },
-  ],
-  [
-    /\b(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_)/,
-    {
-      code: 'status_server_not_trusted',
-      text: 'name the authority of the https server in certificatePolicy.revocationCheck.ca',
-    },
-  ],
-  [
-    /status \d|in time|no answer within|ended early|\bE[A-Z_]{4,}|not asked again yet/,
-    {
-      code: 'status_unreachable',
-      text:
-        'let the firewall pass requests of this API to the list or the responder that the detail names. ' +
-        'mtls-doctor certificate tries them',
-    },
-  ],
-  [
-    /./,
-    {
-      code: 'status_unreadable',
-      text: 'the list or the answer is malformed: the detail says where. Ask the operator of the authority',
-    },
-  ],
-];
+/** Of a status that is unknown. */
+const ofStatus: Readonly<Record<StatusReasonCode, Hint>> = Object.freeze({
+  origin_not_permitted: {
+    code: 'status_origin_not_permitted',
+    text:
+      'add the origin of the list or the responder to certificatePolicy.revocationCheck.origins, if the ' +
+      'server is one of yours',
+  },
+  not_published: {
+    code: 'status_not_published',
+    text:
+      'the certificate does not say where its status is: set ' +
+      'certificatePolicy.revocationCheck.crlFiles, or the other method of by',
+  },
+  form_not_supported: {
+    code: 'status_form_not_supported',
+    text:
+      'the authority publishes a delta list, an indirect list, or lists for some reasons alone: use its ' +
+      "full list by crlFiles, or by: 'ocsp'",
+  },
+  too_large: {
+    code: 'status_too_large',
+    text: 'raise certificatePolicy.revocationCheck.maxSize',
+  },
+  wrong_time: {
+    code: 'status_clock',
+    text: 'the clock of this API, or that of the authority, is wrong: set it by NTP',
+  },
+  outdated: {
+    code: 'status_outdated',
+    text:
+      'the authority, or what copies its list to this API, has stopped publishing: ask its operator. ' +
+      "mode: 'tolerant' accepts certificates meanwhile",
+  },
+  wrong_signer: {
+    code: 'status_wrong_signer',
+    text:
+      'the list or the answer is not signed by the key of the issuer of the certificate: the file or URL ' +
+      'is of another authority, or the authority signs it with another key: a key for lists alone counts ' +
+      'if certificatePolicy.intermediates has its certificate',
+  },
+  wrong_nonce: {
+    code: 'status_nonce',
+    text:
+      'the responder signs its answers in advance and knows no nonce: set ' +
+      'certificatePolicy.revocationCheck.nonce to false',
+  },
+  unknown_to_responder: {
+    code: 'status_unknown_to_responder',
+    text: 'the responder does not know the certificate: the authority may not have issued it',
+  },
+  server_not_trusted: {
+    code: 'status_server_not_trusted',
+    text: 'name the authority of the https server in certificatePolicy.revocationCheck.ca',
+  },
+  unreachable: {
+    code: 'status_unreachable',
+    text:
+      'let the firewall pass requests of this API to the list or the responder that the detail names. ' +
+      'mtls-doctor certificate tries them',
+  },
+  unreadable: {
+    code: 'status_unreadable',
+    text: 'the list or the answer is malformed: the detail says where. Ask the operator of the authority',
+  },
+});
+
+const statusHints: ReadonlyMap<string | undefined, Hint> = new Map(Object.entries(ofStatus));
 
 /** Returns the likely cause of a refusal by `authorities` or `revocationCheck` of a policy. Never throws. */
 export function hintForChain(refusal: RequestRefused): Hint | undefined {
-  const { code, detail = '' } = refusal;
-  switch (code) {
+  switch (refusal.code) {
     case 'certificate_refused':
     case 'certificate_refused_401':
       return chainHints.get(reasonCodeOf(refusal));
     case 'certificate_status_unknown':
-      return hintForStatus(detail.slice(detail.indexOf(':') + 1));
+      return statusHints.get(reasonCodeOf(refusal));
     default:
       return undefined;
   }
@@ -218,9 +187,7 @@ export function hintForReason(code: RefusedChainCode): Hint {
   return ofChain[code];
 }
 
-/** Returns the likely cause of an unknown status, by the texts of `certificate-status/`. */
-export function hintForStatus(why: string): Hint | undefined {
-  // An authority chooses the URLs: none of their words is one of these texts.
-  const ownWords = why.replaceAll(/\b[a-z][a-z0-9+.-]*:\/\/\S+/gi, 'URL');
-  return ofStatus.find(([pattern]) => pattern.test(ownWords))?.[1];
+/** Returns the likely cause of a status that is unknown for this reason. */
+export function hintForStatus(code: StatusReasonCode): Hint {
+  return ofStatus[code];
 }
