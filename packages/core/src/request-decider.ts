@@ -11,7 +11,7 @@ import { type RefusalCode, RequestRefused, TellableError, toleratedByReport } fr
 import { publishCertificate, publishReported } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
 import type { NodeRequest } from './request/node-request.js';
-import { type Explainer, originOf } from './response/explanation.js';
+import { describeSource, type Explainer } from './response/explanation.js';
 import { interactionOf } from './shared/interaction-id.js';
 import { isPromised } from './shared/promises.js';
 import { type ClaimRules, checkClaims } from './token/claims-check.js';
@@ -95,7 +95,7 @@ export function createRequestDecider(
   const isReporting = binding === 'report';
   // What is only reported ends no token.
   const whenRevoked = isReporting ? undefined : revokeCertificate;
-  const origin = originOf(settings.certificate);
+  const certificateFrom = describeSource(settings.certificate);
   const reported = new Map<RefusalCode, number>();
   if (profile !== undefined) {
     watchTls();
@@ -179,7 +179,7 @@ export function createRequestDecider(
       }
       try {
         const certificate = readCertificate(settings.certificate(req));
-        publishCertificate(origin, certificate);
+        publishCertificate(certificateFrom, certificate);
         return certificate;
       } catch (thrown) {
         noteTrouble(req, refusalToReport(thrown));

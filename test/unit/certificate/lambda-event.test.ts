@@ -164,7 +164,7 @@ describe('lambdaEvent()', () => {
     const source = lambdaEvent();
     expect(source).toSatisfy(Object.isFrozen);
     expect({ ...source }).toMatchObject({
-      origin: 'the event of API Gateway',
+      description: 'the event of API Gateway',
       fromConnection: false,
       knowsVerified: true,
     });

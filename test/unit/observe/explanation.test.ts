@@ -15,8 +15,8 @@ import { checkBinding } from '../../../packages/core/src/confirmation/binding.js
 import {
   createExplainer,
   describeForChallenge,
+  describeSource,
   mismatchHint,
-  originOf,
 } from '../../../packages/core/src/response/explanation.js';
 import { authority } from '../../support/chains.js';
 import { createPki, type Pki } from '../../support/pki.js';
@@ -309,15 +309,15 @@ function thrownBy(refuse: () => void): RequestRefused {
 }
 
 it.each<[object, string]>([
-  [{ origin: 'the event of Lambda' }, 'the event of Lambda'],
-  [{ origin: 'the event of Lambda', header: 'x-cert' }, 'the event of Lambda'],
-  [{ origin: 7, header: 'x-cert' }, 'the header x-cert'],
+  [{ description: 'the event of Lambda' }, 'the event of Lambda'],
+  [{ description: 'the event of Lambda', header: 'x-cert' }, 'the event of Lambda'],
+  [{ description: 7, header: 'x-cert' }, 'the header x-cert'],
   [{ header: 'x-cert', fromConnection: true }, 'the header x-cert'],
   [{ fromConnection: true }, 'the TLS connection'],
   [{ fromConnection: 'yes' }, 'the option certificate'],
   [{}, 'the option certificate'],
 ])('certificates of the source %j come from %s', (source, expected) => {
-  expect(originOf(source as never)).toBe(expected);
+  expect(describeSource(source as never)).toBe(expected);
 });
 
 const none = () => undefined;

@@ -182,7 +182,7 @@ export interface CertificateSource {
    * Where certificates come from, in words for operators. Default: said by `header` and
    * `fromConnection`.
    */
-  readonly origin?: string;
+  readonly description?: string;
   /**
    * The header that the certificate comes from: answers chosen by it say so in `Vary` (RFC 9440
    * §2.4).

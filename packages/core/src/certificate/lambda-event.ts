@@ -89,7 +89,7 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
   };
   return Object.freeze(
     Object.assign(source, {
-      origin: 'the event of API Gateway',
+      description: 'the event of API Gateway',
       fromConnection: false,
       knowsVerified: true,
       explainMissing: () => ({

@@ -67,7 +67,7 @@ export function createExplainer(source: CertificateSource, acceptsDpop: boolean)
       return Object.freeze({
         expectedThumbprint: refusal.expectedThumbprint,
         presentedThumbprint: certificate?.thumbprint,
-        certificateFrom: originOf(source),
+        certificateFrom: describeSource(source),
         hint: hint?.text,
         hintCode: hint?.code,
       });
@@ -76,9 +76,9 @@ export function createExplainer(source: CertificateSource, acceptsDpop: boolean)
 }
 
 /** Where a source takes certificates from, in words. */
-export function originOf({ header, fromConnection, origin }: CertificateSource): string {
-  if (typeof origin === 'string') {
-    return origin;
+export function describeSource({ header, fromConnection, description }: CertificateSource): string {
+  if (typeof description === 'string') {
+    return description;
   }
   if (header !== undefined) {
     return `the header ${header}`;
