@@ -307,6 +307,19 @@ it.each(['strict', 'tolerant'] as const)('a list that is not there, in the mode 
   expect(code).toBe(mode === 'strict' ? 1 : 0);
 });
 
+it('a list whose issuer may not sign lists by its key usage', async () => {
+  const lacking = await authority('CN=Lacking', root, { keyUsage: KeyUsageFlags.keyCertSign });
+  const file = write(`${await revocationList(root, [])}${await revocationList(lacking, [])}`, 'crl');
+  const below = await client('CN=below', lacking);
+  const policy = { ...policyOf({ crlFiles: file }), intermediates: lacking.cert };
+  const { findings } = await run(below.cert, policy);
+  expect(findings.find(({ message }) => message.includes('crlFiles'))).toMatchObject({
+    status: 'warning',
+    code: 'status_wrong_signer',
+  });
+  expect(findings.at(-1)).toMatchObject({ status: 'problem', code: 'status_wrong_signer' });
+});
+
 it('a responder that answers with something else', async () => {
   const access = new AuthorityInfoAccessExtension({ ocsp: `${origin}/root.crl` });
   const asked = await client('CN=asked', middle, { extensions: [access] });

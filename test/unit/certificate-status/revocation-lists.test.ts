@@ -230,6 +230,27 @@ describe('a status is unknown if the list', () => {
   });
 });
 
+describe('a list by the key of an issuer whose key usage lacks cRLSign', () => {
+  // The client sends this certificate of its authority, and another one for the key has cRLSign.
+  const lacking = extension('2.5.29.15', bits(Buffer.from([0x04]), 1), true);
+  const issuer = writeAuthority({ extensions: [lacking] });
+  const ofIssuer = [writeCertificate({ issuer, serial: [3] }), issuer];
+  const isOld = { nextUpdate: Date.now() - hour, thisUpdate: Date.now() - 2 * hour };
+
+  it('revokes', async () => {
+    const revoking = writeList(issuer, { revoked: [[3]] });
+    expect(await statusByLists(ofIssuer, [revoking])).toMatchObject({ state: 'revoked', at: 0 });
+    const old = writeList(issuer, { revoked: [[3]], ...isOld });
+    expect(await statusByLists(ofIssuer, [old])).toMatchObject({ state: 'revoked', at: 0 });
+    expect(await statusByLists(ofIssuer, [old, writeList(issuer)])).toMatchObject({ state: 'unknown' });
+  });
+
+  it('says nothing if its signature is wrong', async () => {
+    const forged = writeList(issuer, { revoked: [[3]], signer: authority });
+    expect(await statusByLists(ofIssuer, [forged])).toMatchObject({ state: 'unknown', at: 0 });
+  });
+});
+
 describe('of the lists of a distribution point', () => {
   const pointedPath = [pointed, authority, root];
 

@@ -1,7 +1,7 @@
 import { isSameBytes } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { type Crl, openCrlByAny, readCrlHead, signerOf } from './crl.js';
+import { type Crl, lacksCrlSign, openCrlByAny, readCrlHead, signerOf } from './crl.js';
 import { CrlFiles, isUsable } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
 import { type DistributionPoint, readDistributionPoints } from './distribution-points.js';
@@ -268,8 +268,8 @@ export class CrlSource implements StatusSource {
   }
 
   /**
-   * An expired list still revokes, unless a current one by the same key says otherwise. A delta list
-   * revokes, and is never a proof that a certificate is good.
+   * An expired list still revokes, unless a current one by the same key says otherwise. A delta list, and
+   * one whose issuer lacks cRLSign, revoke, and are never a proof that a certificate is good.
    */
   #judge(certificate: PathCertificate, lists: readonly Crl[], now: number): StatusAnswer {
     const points = this.#pointsOf(certificate);
@@ -280,7 +280,7 @@ export class CrlSource implements StatusSource {
     let until = Number.POSITIVE_INFINITY;
     const revokedBefore: { readonly signer: string; readonly answer: StatusAnswer }[] = [];
     let unknown = lists.length === 0 ? this.#explainNoList(certificate) : notAboutIt;
-    for (const { scope, isDelta, entries, thisUpdate, nextUpdate, signer } of lists) {
+    for (const { scope, isDelta, hasCrlSign, entries, thisUpdate, nextUpdate, signer } of lists) {
       const reasons = coveredReasons(scope, points, certificate.x509.ca);
       if (reasons === 0) {
         continue;
@@ -301,9 +301,10 @@ export class CrlSource implements StatusSource {
       } else if (isDelta) {
         unknown = deltaList;
       } else if (isCurrent) {
-        covered |= reasons;
         coveredBy.set(signer, (coveredBy.get(signer) ?? 0) | reasons);
         until = Math.min(until, nextUpdate + tolerance);
+        covered |= hasCrlSign ? reasons : 0;
+        unknown = hasCrlSign ? unknown : lacksCrlSign;
       } else {
         unknown = expired;
       }

@@ -34,6 +34,12 @@ export interface Crl {
   readonly scope: CrlScope;
   /** It names the changes since another list. A certificate that it does not name may be revoked. */
   readonly isDelta: boolean;
+  /**
+   * Whether the key usage of the issuer's certificate allows its key to sign lists. If not, what the list
+   * revokes is revoked, and nothing else follows: another certificate for the key may allow it, and the
+   * client chooses which one it sends.
+   */
+  readonly hasCrlSign: boolean;
   readonly entries: CrlEntries;
   readonly der: Uint8Array;
   /** The key that signed it, as `signerOf()` names it. */
@@ -57,6 +63,12 @@ const extensionIds = {
  * nothing of what a list says.
  */
 const known: ReadonlySet<string> = new Set([...Object.values(extensionIds), '551d14', '551d23', '551d12']);
+
+/** Why a list without `hasCrlSign` is no proof that a certificate is good. */
+export const lacksCrlSign: StatusReason = {
+  code: 'wrong_signer',
+  why: 'the key usage of its issuer lacks cRLSign',
+};
 
 const notList: StatusReason = { code: 'unreadable', why: 'it is not a revocation list in DER' };
 
@@ -129,9 +141,6 @@ export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<C
   if (!isOfIssuer(head, issuer)) {
     return { code: 'wrong_signer', why: 'it is of another issuer' };
   }
-  if (!maySignLists(issuer)) {
-    return { code: 'wrong_signer', why: 'the key usage of its issuer lacks cRLSign' };
-  }
   const { algorithm, signed, signature } = parts;
   const reason = await explainBadSignature(algorithm, signed, signature, issuer);
   if (reason !== undefined) {
@@ -144,7 +153,15 @@ export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<C
   const entries = await CrlEntries.read(parts.content, head.entries.from, head.entries.to);
   return 'why' in entries
     ? entries
-    : { thisUpdate, nextUpdate, ...about, entries, der, signer: signerOf(issuer) };
+    : {
+        thisUpdate,
+        nextUpdate,
+        ...about,
+        hasCrlSign: maySignLists(issuer),
+        entries,
+        der,
+        signer: signerOf(issuer),
+      };
 }
 
 /**

@@ -5,7 +5,7 @@ import {
   certificatePolicyOptions,
 } from '../certificate-policy/certificate-policy.js';
 import { createCertificateStatus } from '../certificate-status/certificate-status.js';
-import { type Crl, openCrlByAny, readCrlHead } from '../certificate-status/crl.js';
+import { type Crl, lacksCrlSign, openCrlByAny, readCrlHead } from '../certificate-status/crl.js';
 import { CrlFiles, isUsable } from '../certificate-status/crl-files.js';
 import { readDistributionPoints } from '../certificate-status/distribution-points.js';
 import { createCertificateId, createOcspRequest } from '../certificate-status/ocsp-request.js';
@@ -299,6 +299,9 @@ async function listAt(uri: string, issuer: PathCertificate, checks: StatusChecks
 function describeList(shown: string, list: Crl | StatusReason, { clockTolerance }: StatusChecks): Finding {
   if ('why' in list) {
     return unusable(shown, list);
+  }
+  if (!list.hasCrlSign) {
+    return unusable(shown, lacksCrlSign);
   }
   const { thisUpdate, nextUpdate, der } = list;
   const age = `of ${timeOf(thisUpdate)}, ${ageOf(thisUpdate)} old, until ${timeOf(nextUpdate)}`;
