@@ -86,7 +86,7 @@ describe('what is revoked', () => {
       const before = known(revocations);
       expect(revocations.usability(before)).toBe('use');
       revocations.add(noticeOf(revocation));
-      expect(revocations.usability(before)).toBe('introspect');
+      expect(revocations.usability(before)).toBe('outdated');
       expect(revocations.usability(known(revocations))).toBe('use');
     },
   );
@@ -220,7 +220,7 @@ describe('what is revoked', () => {
     const seen = known(revocations);
     const age = performance.now() - revokedAt;
     revocations.add(first, '0004', { at: Date.now() - age, age });
-    expect(revocations.usability(seen)).toBe('introspect');
+    expect(revocations.usability(seen)).toBe('outdated');
     revocations.markLogReplaced();
     const again = revocations.noticesOutsideLog().find(({ notice }) => notice.id === first.id);
     expect(again).toMatchObject({ notice: { at: now + 1 }, knownSince: revokedAt });
@@ -254,7 +254,7 @@ describe('what is revoked', () => {
     const before = known(revocations);
     vi.setSystemTime(now - 3_600_000);
     revocations.add(noticeOf({ subject: 'alice' }));
-    expect(revocations.usability(before)).toBe('introspect');
+    expect(revocations.usability(before)).toBe('outdated');
   });
 });
 
@@ -272,7 +272,7 @@ describe('while a channel may be missing revocations', () => {
     vi.advanceTimersByTime(5_000);
     expect(revocations.usability(before)).toBe('use');
     vi.advanceTimersByTime(1);
-    expect(revocations.usability(before)).toBe('introspect');
+    expect(revocations.usability(before)).toBe('outdated');
   });
 
   it('what a token says of itself serves on', () => {
@@ -287,7 +287,7 @@ describe('while a channel may be missing revocations', () => {
     const before = known(revocations);
     revocations.markLost();
     revocations.markRestored();
-    expect(revocations.usability(before)).toBe('introspect');
+    expect(revocations.usability(before)).toBe('outdated');
     expect(revocations.usability(known(revocations))).toBe('use');
   });
 
@@ -297,7 +297,7 @@ describe('while a channel may be missing revocations', () => {
     revocations.add(noticeOf({ subject: 'alice' }));
     revocations.markLost();
     expect(revocations.usability(own)).toBe('refuse');
-    expect(revocations.usability(before)).toBe('introspect');
+    expect(revocations.usability(before)).toBe('outdated');
   });
 });
 
@@ -306,14 +306,14 @@ describe('what another process knows', () => {
     const revocations = remembered({ from: 'channel' });
     listenSince(revocations, now - 60_000);
     expect(revocations.usability(shared(revocations, 30_000))).toBe('use');
-    expect(revocations.usability(shared(revocations, 30_001))).toBe('introspect');
+    expect(revocations.usability(shared(revocations, 30_001))).toBe('outdated');
   });
 
   it('is not used at all where the subject was ever revoked, without a log', () => {
     const revocations = remembered({ from: 'channel' });
     listenSince(revocations, now - 3_600_000);
     revocations.add(noticeOf({ subject: 'alice' }, now - 60_000));
-    expect(revocations.usability(shared(revocations, 0))).toBe('introspect');
+    expect(revocations.usability(shared(revocations, 0))).toBe('outdated');
     expect(revocations.usability(shared(revocations, 0, { sub: 'bob' }))).toBe('use');
   });
 
@@ -321,18 +321,18 @@ describe('what another process knows', () => {
     const revocations = remembered({ from: 'log' });
     revocations.add(noticeOf({ subject: 'alice' }, now - 60_000), '0002');
     revocations.markRead('0002', performance.now());
-    expect(revocations.usability(shared(revocations, 0, {}, '0001'))).toBe('introspect');
-    expect(revocations.usability(shared(revocations, 0, {}, undefined))).toBe('introspect');
+    expect(revocations.usability(shared(revocations, 0, {}, '0001'))).toBe('outdated');
+    expect(revocations.usability(shared(revocations, 0, {}, undefined))).toBe('outdated');
     expect(revocations.usability(shared(revocations, 0, {}, '0002'))).toBe('use');
   });
 
   it('is not used while revocations are not heard', () => {
     const revocations = remembered({ from: 'log' });
-    expect(revocations.usability(shared(revocations, 0))).toBe('introspect');
+    expect(revocations.usability(shared(revocations, 0))).toBe('outdated');
     revocations.markRead('0001', performance.now());
     expect(revocations.usability(shared(revocations, 0))).toBe('use');
     vi.advanceTimersByTime(5_001);
-    expect(revocations.usability(shared(revocations, 0))).toBe('introspect');
+    expect(revocations.usability(shared(revocations, 0))).toBe('outdated');
   });
 });
 
@@ -441,7 +441,7 @@ describe('a name of more than 64 characters, and another name that is its SHA-25
     const revocations = remembered();
     const [first, second] = [revoked, spared].map((sub) => known(revocations, {}, { sub }));
     revocations.add(noticeOf({ subject: revoked }));
-    expect(revocations.usability(first as DatedToken)).toBe('introspect');
+    expect(revocations.usability(first as DatedToken)).toBe('outdated');
     expect(revocations.usability(second as DatedToken)).toBe('use');
   });
 
@@ -476,8 +476,8 @@ describe('a revocation of one issuer', () => {
     const revocations = remembered();
     const [own, others] = [known(revocations), known(revocations, {}, {}, other)];
     revocations.add(noticeOf({ subject: 'alice' }));
-    expect(revocations.usability(own)).toBe('introspect');
-    expect(revocations.usability(others)).toBe('introspect');
+    expect(revocations.usability(own)).toBe('outdated');
+    expect(revocations.usability(others)).toBe('outdated');
   });
 });
 
@@ -521,7 +521,7 @@ describe('a process that hears a channel for the first time', () => {
     const before = known(revocations);
     revocations.markRestored();
     vi.advanceTimersByTime(5_001);
-    expect(revocations.usability(before)).toBe('introspect');
+    expect(revocations.usability(before)).toBe('outdated');
     expect(revocations.usability(known(revocations))).toBe('use');
   });
 });
@@ -563,7 +563,7 @@ describe('a token that speaks for itself, with a log', () => {
     revocations.markRead('0001', performance.now());
     const before = known(revocations);
     revocations.markGap();
-    expect(revocations.usability(before)).toBe('introspect');
+    expect(revocations.usability(before)).toBe('outdated');
     expect(revocations.usability(jwt(revocations, 60))).toBe('may-be-revoked');
     expect(revocations.usability(known(revocations))).toBe('use');
   });
@@ -578,7 +578,7 @@ describe('a token that speaks for itself, with a log', () => {
       { notice: { revocation: { subject: 'alice' }, at: now } },
     ]);
     expect(revocations.readUpTo).toBeUndefined();
-    expect(revocations.usability(shared(revocations, -60_000, {}, '0002'))).toBe('introspect');
+    expect(revocations.usability(shared(revocations, -60_000, {}, '0002'))).toBe('outdated');
   });
 });
 

@@ -46,8 +46,8 @@ const revoked = (turn: number, seconds: number, position?: string): ReceivedRevo
 describe('usabilityOf()', () => {
   it.each<[string, DatedClaims, ReceivedRevocation[], SyncState, Usability]>([
     ['a question begins after the revocation was heard', answer, [revoked(9, 0)], alone, 'use'],
-    ['in doubt about the order', answer, [revoked(10, 0)], alone, 'introspect'],
-    ['an answer is on its way while a revocation is heard', answer, [revoked(11, 0)], alone, 'introspect'],
+    ['in doubt about the order', answer, [revoked(10, 0)], alone, 'outdated'],
+    ['an answer is on its way while a revocation is heard', answer, [revoked(11, 0)], alone, 'outdated'],
     ['a JWT is seen before it is revoked', jwt, [revoked(11, -600)], alone, 'refuse'],
     ['the server clock is ahead by the tolerance', jwt, [revoked(9, -30)], alone, 'refuse'],
     ['a JWT is issued later than the tolerance after it', jwt, [revoked(9, -30.001)], alone, 'use'],
@@ -59,10 +59,10 @@ describe('usabilityOf()', () => {
       answer,
       [],
       { ...channel, ownAnswersSinceTurn: 11 },
-      'introspect',
+      'outdated',
     ],
     ['the channel comes back before a question', answer, [], { ...channel, ownAnswersSinceTurn: 10 }, 'use'],
-    ['the log had a gap after a question', answer, [], { ...log, ownAnswersSinceTurn: 11 }, 'introspect'],
+    ['the log had a gap after a question', answer, [], { ...log, ownAnswersSinceTurn: 11 }, 'outdated'],
     ['the log is not read for too long', jwt, [], { ...log, receivedUntil: now - 5_001 }, 'wait'],
     ['the log is read lately enough', jwt, [], { ...log, receivedUntil: now - 5_000 }, 'use'],
     [
@@ -79,7 +79,7 @@ describe('usabilityOf()', () => {
       sharedAt(60, '1'),
       [revoked(9, 0, '2')],
       log,
-      'introspect',
+      'outdated',
     ],
     [
       'a shared answer, asked after the revocation was read',
@@ -93,14 +93,14 @@ describe('usabilityOf()', () => {
       sharedAt(30, '3'),
       [revoked(9, 0, '2')],
       log,
-      'introspect',
+      'outdated',
     ],
     [
       'a shared answer from before the log began',
       sharedAt(29.999, '2'),
       [],
       { ...log, completeSince: epoch * 1000 },
-      'introspect',
+      'outdated',
     ],
     [
       'a shared answer from after the log began',
@@ -109,20 +109,20 @@ describe('usabilityOf()', () => {
       { ...log, completeSince: epoch * 1000 },
       'use',
     ],
-    ['a shared answer of a process that read no log', sharedAt(60), [revoked(9, 0, '2')], log, 'introspect'],
+    ['a shared answer of a process that read no log', sharedAt(60), [revoked(9, 0, '2')], log, 'outdated'],
     [
       'a shared answer, and a revocation that the log lacks',
       sharedAt(60, '2'),
       [revoked(9, 0)],
       log,
-      'introspect',
+      'outdated',
     ],
     [
       'a shared answer from before the loss',
       sharedAt(29),
       [],
       { ...channel, sharedAnswersSince: epoch * 1000 },
-      'introspect',
+      'outdated',
     ],
     [
       'a shared answer from after the loss',

@@ -489,7 +489,7 @@ export class TokenCache {
       if (usability === 'refuse') {
         return revoked;
       }
-      if (usability !== 'introspect') {
+      if (usability !== 'outdated') {
         return this.#introspectToo(question, answer, usability);
       }
     }

@@ -98,12 +98,12 @@ export interface UsabilityLimits {
 }
 
 /**
- * `use`: the claims may be used. `introspect`: the authorization server must be asked. `refuse`: the
- * token is revoked. `wait`: the token speaks for itself, and this process does not know what was
- * revoked just now. `may-be-revoked`: the token speaks for itself, and was issued before the time from
- * which on this process knows all revocations.
+ * `use`: the claims may be used. `outdated`: the answer may be from before a revocation, so that the
+ * authorization server must be asked again. `refuse`: the token is revoked. `wait`: the token speaks
+ * for itself, and this process does not know what was revoked just now. `may-be-revoked`: the token
+ * speaks for itself, and was issued before the time from which on this process knows all revocations.
  */
-export type Usability = 'use' | 'introspect' | 'refuse' | 'wait' | 'may-be-revoked';
+export type Usability = 'use' | 'outdated' | 'refuse' | 'wait' | 'may-be-revoked';
 
 /**
  * Decides whether what is known of a token may be used now. Three other places decide about
@@ -129,12 +129,12 @@ export function usabilityOf(
   }
   for (const revocation of revocations) {
     if (precedes(dated, revocation, limits.clockToleranceMs)) {
-      return dated.claimsFrom === 'token' ? 'refuse' : 'introspect';
+      return dated.claimsFrom === 'token' ? 'refuse' : 'outdated';
     }
   }
   for (const revocation of forgotten) {
     if (precedes(dated, revocation, limits.clockToleranceMs)) {
-      return dated.claimsFrom === 'token' ? 'may-be-revoked' : 'introspect';
+      return dated.claimsFrom === 'token' ? 'may-be-revoked' : 'outdated';
     }
   }
   if (sync.from === 'alone') {
@@ -147,10 +147,10 @@ export function usabilityOf(
   if (dated.shared !== undefined) {
     const since = Math.max(sync.sharedAnswersSince, sync.completeSince);
     const isLater = dated.shared.askedAt - limits.clockToleranceMs >= since;
-    return isCurrent && (since === 0 || isLater) ? 'use' : 'introspect';
+    return isCurrent && (since === 0 || isLater) ? 'use' : 'outdated';
   }
   const isOwnRecent = now - dated.turnTime <= limits.maxAgeWhileUnsyncedMs;
-  return dated.turn >= sync.ownAnswersSinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'introspect';
+  return dated.turn >= sync.ownAnswersSinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'outdated';
 }
 
 function usabilityOfToken(
