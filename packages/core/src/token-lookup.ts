@@ -70,7 +70,7 @@ export function createTokenLookup(
       const { token, hash, server } = presented;
       const source = sourceOf(presented);
       const requester = requesterOf(presented, source);
-      const isKnown = how === 'unless-cached' && cache.hasEntry(hash, server);
+      const isKnown = how === 'unless-cached' && cache.hasUsableStale(hash, server);
       if (isKnown) {
         markActiveToken(requester);
       }

@@ -298,7 +298,7 @@ describe('staleIfError', () => {
     await get('t');
     expect(await cache.findWithoutAsking('t', server)).toMatchObject({ issuer });
     vi.advanceTimersByTime(65_000);
-    expect(cache.hasEntry(hashOf('t'), server)).toBe(true);
+    expect(cache.hasUsableStale(hashOf('t'), server)).toBe(true);
     expect(await cache.findWithoutAsking('t', server)).toBeUndefined();
   });
 

@@ -258,7 +258,7 @@ export class TokenCache {
    *
    * @param hash `hashOf(token)`
    */
-  hasEntry(hash: string, server: TokenServer): boolean {
+  hasUsableStale(hash: string, server: TokenServer): boolean {
     const stale = this.#active.peek(hash + server.id);
     return stale !== undefined && this.#isUsableStale(stale);
   }
