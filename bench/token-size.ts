@@ -84,14 +84,14 @@ async function bytesPerToken(
   );
   let estimate = 0;
   for (let i = 0; i < tokens; i += 1) {
-    const token = readTokenClaims(JSON.parse(text(i)), issuer) as TokenClaims;
-    estimate += sizeOf({ token });
+    const tokenClaims = readTokenClaims(JSON.parse(text(i)), issuer) as TokenClaims;
+    estimate += sizeOf({ tokenClaims });
     await cache.readThrough(hex(i, 40), {
       id: '',
       sharedId: '',
       readIntrospects: true,
       isIntrospected: () => true,
-      read: async () => token,
+      read: async () => tokenClaims,
     });
   }
   const after = heap();

@@ -651,7 +651,7 @@ export class World {
 
   #known({ id, claims }: Token, word: DatedToken['claimsFrom'], turn: number, since: number): DatedToken {
     return {
-      token: claims,
+      tokenClaims: claims,
       claimsFrom: word,
       turn,
       turnTime: since,

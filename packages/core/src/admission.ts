@@ -291,7 +291,7 @@ export function createAdmission({
     refuseWhenClosed();
     const turnAtStart = revocations.latestTurn;
     const { token } = readCredentials(req, undefined, acceptsDpop);
-    const tokenClaims = Authorization.tokenOf(authorization);
+    const tokenClaims = Authorization.tokenClaimsOf(authorization);
     const introspectAndAgree = async (text: string, requester?: Requester) =>
       combineClaims(tokenClaims, await introspectToken(text, requester));
     const server = {

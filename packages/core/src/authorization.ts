@@ -8,8 +8,8 @@ import type { TokenClaims } from './token/token-claims.js';
  * which identifies it.
  */
 export interface AbortSignalRegistry {
-  of(req: NodeRequest, token: TokenClaims, turnAtStart: number): AbortSignal;
-  follow(req: NodeRequest, token: TokenClaims, turnAtStart: number): void;
+  of(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): AbortSignal;
+  follow(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): void;
 }
 
 /** What a request was accepted with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */
@@ -52,7 +52,7 @@ export class Authorization {
   // read these members.
   readonly #abortSignals: AbortSignalRegistry;
   readonly #request: NodeRequest;
-  readonly #token: TokenClaims;
+  readonly #tokenClaims: TokenClaims;
   readonly #turnAtStart: number;
   // What the authorization server said later, for the same request.
   #successor: Authorization | undefined;
@@ -63,7 +63,7 @@ export class Authorization {
    * @param turnAtStart the turn of `Revocations` when the check of the request began
    */
   constructor(
-    token: TokenClaims,
+    tokenClaims: TokenClaims,
     certificate: ClientCertificate | undefined,
     isBound: boolean,
     keyThumbprint: string | undefined,
@@ -71,18 +71,18 @@ export class Authorization {
     request: NodeRequest,
     turnAtStart: number,
   ) {
-    this.issuer = token.issuer;
-    this.subject = token.subject;
-    this.clientId = token.clientId;
-    this.scopes = token.scopes;
-    this.expiresAt = token.expiresAt === undefined ? undefined : new Date(token.expiresAt * 1000);
-    this.claims = token.claims;
+    this.issuer = tokenClaims.issuer;
+    this.subject = tokenClaims.subject;
+    this.clientId = tokenClaims.clientId;
+    this.scopes = tokenClaims.scopes;
+    this.expiresAt = tokenClaims.expiresAt === undefined ? undefined : new Date(tokenClaims.expiresAt * 1000);
+    this.claims = tokenClaims.claims;
     this.certificate = certificate;
     this.isBound = isBound;
     this.keyThumbprint = keyThumbprint;
     this.#abortSignals = abortSignals;
     this.#request = request;
-    this.#token = token;
+    this.#tokenClaims = tokenClaims;
     this.#turnAtStart = turnAtStart;
     Object.freeze(this);
   }
@@ -107,7 +107,7 @@ export class Authorization {
    * });
    */
   get signal(): AbortSignal {
-    return this.#abortSignals.of(this.#request, this.#token, this.#turnAtStart);
+    return this.#abortSignals.of(this.#request, this.#tokenClaims, this.#turnAtStart);
   }
 
   /**
@@ -136,7 +136,7 @@ export class Authorization {
     }
     if (latest !== successor) {
       latest.#successor = successor;
-      successor.#abortSignals.follow(successor.#request, successor.#token, successor.#turnAtStart);
+      successor.#abortSignals.follow(successor.#request, successor.#tokenClaims, successor.#turnAtStart);
     }
   }
 
@@ -144,7 +144,7 @@ export class Authorization {
   static unbound(authorization: Authorization): Authorization {
     const { certificate } = authorization;
     return new Authorization(
-      authorization.#token,
+      authorization.#tokenClaims,
       certificate,
       false,
       undefined,
@@ -155,8 +155,8 @@ export class Authorization {
   }
 
   /** Returns what is known of the token that `authorization` was made for. */
-  static tokenOf(authorization: Authorization): TokenClaims {
-    return authorization.#token;
+  static tokenClaimsOf(authorization: Authorization): TokenClaims {
+    return authorization.#tokenClaims;
   }
 
   /** Returns the last that replaced `authorization`, or `authorization` itself. */

@@ -114,9 +114,15 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
 
 function jwtOf(revocations: Revocations, issuedAt: number): DatedToken {
   const claims = { sub: 'alice', client_id: 'app', jti: 'jti-1', sid: 'session-1' };
-  const token = { claims, issuer, issuedAt, subject: 'alice', clientId: 'app' } as unknown as TokenClaims;
+  const tokenClaims = {
+    claims,
+    issuer,
+    issuedAt,
+    subject: 'alice',
+    clientId: 'app',
+  } as unknown as TokenClaims;
   return {
-    token,
+    tokenClaims,
     claimsFrom: 'token',
     turn: revocations.nextTurn(),
     turnTime: performance.now(),

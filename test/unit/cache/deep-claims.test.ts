@@ -73,6 +73,8 @@ it.each<[object, missing: number]>([
 ])(
   'the size of %j is that of its text, in which each object and list has 20 characters or more',
   (claims, missing) => {
-    expect(sizeOf({ token: { claims } } as never)).toBe(650 + 3 * (JSON.stringify(claims).length + missing));
+    expect(sizeOf({ tokenClaims: { claims } } as never)).toBe(
+      650 + 3 * (JSON.stringify(claims).length + missing),
+    );
   },
 );

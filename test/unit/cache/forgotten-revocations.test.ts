@@ -39,7 +39,10 @@ function known(
 ): DatedToken {
   const { by = red, iat = now / 1000 - 600, ...more } = changes;
   return {
-    token: readTokenClaims({ sub: 'alice', iat: 'iat' in changes ? changes.iat : iat }, by) as TokenClaims,
+    tokenClaims: readTokenClaims(
+      { sub: 'alice', iat: 'iat' in changes ? changes.iat : iat },
+      by,
+    ) as TokenClaims,
     claimsFrom: 'token',
     turn: of.nextTurn(),
     turnTime: performance.now(),

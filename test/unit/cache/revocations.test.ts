@@ -31,7 +31,7 @@ function known(
   by = issuer,
 ): DatedToken {
   return {
-    token: readTokenClaims({ ...claims, ...more }, by) as TokenClaims,
+    tokenClaims: readTokenClaims({ ...claims, ...more }, by) as TokenClaims,
     claimsFrom: 'server',
     turn: of.nextTurn(),
     turnTime: performance.now(),

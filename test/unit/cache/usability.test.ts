@@ -24,14 +24,14 @@ const log: SyncState = { ...alone, from: 'log', receivedUntil: now };
 
 /** What a server said in turn 10, of a token that was issued at `epoch`. */
 const answer: DatedClaims = {
-  token: readTokenClaims({ sub: 'alice', iat: epoch }, 'https://as.example.com') as TokenClaims,
+  tokenClaims: readTokenClaims({ sub: 'alice', iat: epoch }, 'https://as.example.com') as TokenClaims,
   claimsFrom: 'server',
   turn: 10,
   turnTime: now,
   shared: undefined,
 };
 const jwt: DatedClaims = { ...answer, claimsFrom: 'token' };
-const jwtWithoutIat: DatedClaims = { ...jwt, token: { ...jwt.token, issuedAt: undefined } };
+const jwtWithoutIat: DatedClaims = { ...jwt, tokenClaims: { ...jwt.tokenClaims, issuedAt: undefined } };
 const sharedAt = (seconds: number, readUpTo?: string): DatedClaims => ({
   ...answer,
   shared: { askedAt: (epoch + seconds) * 1000, readUpTo },

@@ -8,8 +8,8 @@ const issuer = 'https://as.example.com';
 
 function watchedBy(revocations: Revocations, subject: string): { heard: string[]; unwatch: () => void } {
   const heard: string[] = [];
-  const token = readTokenClaims({ sub: subject }, issuer) as TokenClaims;
-  const watched = { token, hash: `hash of ${subject}`, canonicalHash: `canonicalHash of ${subject}` };
+  const tokenClaims = readTokenClaims({ sub: subject }, issuer) as TokenClaims;
+  const watched = { tokenClaims, hash: `hash of ${subject}`, canonicalHash: `canonicalHash of ${subject}` };
   const unwatch = revocations.watch(watched, revocations.latestTurn, (code) => heard.push(code));
   return { heard, unwatch };
 }
@@ -59,8 +59,8 @@ describe('a watcher', () => {
     const since = revocations.latestTurn;
     happens(revocations);
     const heard: string[] = [];
-    const token = readTokenClaims({ sub: 'user-1' }, issuer) as TokenClaims;
-    revocations.watch({ token, hash: 'hash', canonicalHash: 'canonicalHash' }, since, (code) =>
+    const tokenClaims = readTokenClaims({ sub: 'user-1' }, issuer) as TokenClaims;
+    revocations.watch({ tokenClaims, hash: 'hash', canonicalHash: 'canonicalHash' }, since, (code) =>
       heard.push(code),
     );
     expect(heard).toEqual(expected);

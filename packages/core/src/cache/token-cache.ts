@@ -172,7 +172,7 @@ export class TokenCache {
         if (now >= this.#refreshFrom(entry)) {
           this.#refresh({ token, server, hash, key }, presented, requesterOf);
         }
-        return entry.token;
+        return entry.tokenClaims;
       }
     }
     // Spares a question about an unknown token. Whether a token is revoked, `usability()` decides.
@@ -243,7 +243,7 @@ export class TokenCache {
       }
       const usability = this.#revocations.usability(known);
       if (usability === 'use') {
-        return known.token;
+        return known.tokenClaims;
       }
       if (usability === 'refuse') {
         return revoked;
@@ -436,7 +436,7 @@ export class TokenCache {
     if (seconds > 0) {
       this.#active.set(key, entry);
       if (known.claimsFrom === 'server') {
-        const { claims, issuer } = known.token;
+        const { claims, issuer } = known.tokenClaims;
         // The process that holds the lock releases it only when other processes find the answer.
         await this.#sharedOf(server)?.put(
           sharedName(question),
@@ -556,14 +556,14 @@ export class TokenCache {
 
   #knownToken(
     { token, hash }: Question,
-    claims: TokenClaims,
+    tokenClaims: TokenClaims,
     claimsFrom: DatedToken['claimsFrom'],
     when: Pick<DatedToken, 'turn' | 'turnTime' | 'shared'>,
   ): DatedToken {
     // What is cached should not keep two texts where one will do.
     const canonicalHash = canonicalHashOf(token, hash);
     return {
-      token: claims,
+      tokenClaims,
       claimsFrom,
       hash,
       canonicalHash: canonicalHash === hash ? hash : canonicalHash,
@@ -583,11 +583,11 @@ export class TokenCache {
     // What a token says of itself was checked again just now.
     const freshFromMonotonic = known.claimsFrom === 'token' ? performance.now() : known.turnTime;
     const freshUntilMonotonic = freshFromMonotonic + maxAgeMs;
-    const { token, claimsFrom, hash, canonicalHash, checkedUpTo, turn, turnTime, shared } = known;
+    const { tokenClaims, claimsFrom, hash, canonicalHash, checkedUpTo, turn, turnTime, shared } = known;
     // Not by `...known`: V8 may give each such object a hidden class of its own. Then each request
     // finds the members of its entry the slow way, and each entry takes more memory.
     return {
-      token,
+      tokenClaims,
       claimsFrom,
       hash,
       canonicalHash,
@@ -689,8 +689,8 @@ function sharedName({ hash, server }: Question): string {
 }
 
 /** Milliseconds since the epoch. */
-function expiryOf({ token }: DatedToken): number {
-  return (token.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
+function expiryOf({ tokenClaims }: DatedToken): number {
+  return (tokenClaims.expiresAt ?? Number.POSITIVE_INFINITY) * 1000;
 }
 
 /** Bytes, roughly: what an entry takes besides its claims, and what their text takes as objects. */
@@ -700,8 +700,8 @@ const SIZE_PER_CHARACTER = 3;
 const LEAST_LENGTH = 20;
 
 /** What a token takes in the cache, for `maxSize`. */
-export function sizeOf({ token }: Pick<Entry, 'token'>): number {
-  return ENTRY_SIZE + textLengthOf(token.claims) * SIZE_PER_CHARACTER;
+export function sizeOf({ tokenClaims }: Pick<Entry, 'tokenClaims'>): number {
+  return ENTRY_SIZE + textLengthOf(tokenClaims.claims) * SIZE_PER_CHARACTER;
 }
 
 /**

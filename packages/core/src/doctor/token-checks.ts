@@ -94,15 +94,15 @@ function claimedFindings(token: string, rules: AcceptedIssuer['rules']): Finding
   }
 }
 
-function claimFindings(token: TokenClaims, rules: AcceptedIssuer['rules']): Finding[] {
+function claimFindings(tokenClaims: TokenClaims, rules: AcceptedIssuer['rules']): Finding[] {
   try {
     // Such a token comes with a proof, or is refused for its binding.
-    checkClaims(token, rules, Date.now() / 1000, namesKey(token.confirmation));
+    checkClaims(tokenClaims, rules, Date.now() / 1000, namesKey(tokenClaims.confirmation));
     return [];
   } catch (thrown) {
     const { code, message } = toRefusal(thrown);
     if (code === 'token_wrong_audience') {
-      const theirs = token.audience?.slice(0, MAX_NAMES).map(describeClaim).join(', ') ?? 'none';
+      const theirs = tokenClaims.audience?.slice(0, MAX_NAMES).map(describeClaim).join(', ') ?? 'none';
       return [
         problem(
           'wrong_audience',

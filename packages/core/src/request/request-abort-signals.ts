@@ -38,7 +38,7 @@ export class RequestAbortSignals {
    * @param turnAtStart the turn of `Revocations` when the check of the request began, which knew of
    * all revocations from before
    */
-  of(req: NodeRequest, token: TokenClaims, turnAtStart: number): AbortSignal {
+  of(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): AbortSignal {
     const existing = this.#ofRequests.get(req);
     if (existing !== undefined) {
       return existing.signal;
@@ -47,7 +47,7 @@ export class RequestAbortSignals {
     this.#ofRequests.set(req, request);
     this.#open.add(request);
     request.endWith(req);
-    this.#watch(request, req, token, turnAtStart);
+    this.#watch(request, req, tokenClaims, turnAtStart);
     return request.signal;
   }
 
@@ -55,10 +55,10 @@ export class RequestAbortSignals {
    * What the authorization server said later of the token of a request counts too, if the request
    * has a signal.
    */
-  follow(req: NodeRequest, token: TokenClaims, turnAtStart: number): void {
+  follow(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): void {
     const request = this.#ofRequests.get(req);
     if (request !== undefined) {
-      this.#watch(request, req, token, turnAtStart);
+      this.#watch(request, req, tokenClaims, turnAtStart);
     }
   }
 
@@ -74,11 +74,11 @@ export class RequestAbortSignals {
     }
   }
 
-  #watch(request: OpenRequest, req: NodeRequest, token: TokenClaims, turnAtStart: number): void {
+  #watch(request: OpenRequest, req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): void {
     try {
-      const { token: text } = readCredentials(req, undefined, true);
-      const hash = hashOf(text);
-      const watched = { token, hash, canonicalHash: canonicalHashOf(text, hash) };
+      const { token } = readCredentials(req, undefined, true);
+      const hash = hashOf(token);
+      const watched = { tokenClaims, hash, canonicalHash: canonicalHashOf(token, hash) };
       // A watcher from before hears of each revocation since then. A stream that has its token checked
       // again and again must not add one each time.
       if (request.addKeys(this.#revocations.keysOf(watched))) {
@@ -86,8 +86,8 @@ export class RequestAbortSignals {
           this.#revocations.watch(watched, turnAtStart, (code) => request.abort(new RequestRefused(code))),
         );
       }
-      if (token.expiresAt !== undefined) {
-        request.expireAt(token.expiresAt * 1000 + this.#clockToleranceMs);
+      if (tokenClaims.expiresAt !== undefined) {
+        request.expireAt(tokenClaims.expiresAt * 1000 + this.#clockToleranceMs);
       }
     } catch (thrown) {
       // The header was changed meanwhile, so that no revocation can be matched.

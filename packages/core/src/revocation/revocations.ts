@@ -156,7 +156,7 @@ export interface RevocationMemory {
 type Waiter = () => void;
 
 /** What a watched token is known by. */
-export type Watched = Pick<DatedToken, 'token' | 'hash' | 'canonicalHash'>;
+export type Watched = Pick<DatedToken, 'tokenClaims' | 'hash' | 'canonicalHash'>;
 
 /**
  * Says why a watched token counts no longer: it is revoked, or a revocation of it may have been
@@ -312,7 +312,7 @@ export class Revocations {
       onRevoked('token_inactive');
       return unwatched;
     }
-    const isForgotten = this.#forgottenOf(watched.token.issuer).some(({ turn }) => turn > sinceTurn);
+    const isForgotten = this.#forgottenOf(watched.tokenClaims.issuer).some(({ turn }) => turn > sinceTurn);
     if (this.#sync.ownAnswersSinceTurn > sinceTurn || isForgotten) {
       onRevoked('revocations_unknown');
       return unwatched;
@@ -463,7 +463,7 @@ export class Revocations {
     if (revocations.length === 0) {
       known.checkedUpTo = this.#addedCount;
     }
-    const forgotten = this.#forgottenOf(known.token.issuer);
+    const forgotten = this.#forgottenOf(known.tokenClaims.issuer);
     return usabilityOf(known, revocations, this.#sync, this.#limits, now, forgotten);
   }
 
@@ -626,18 +626,18 @@ function issuerIn(key: string): string {
  * The names of the revocations that concern a token. What a token does not say is looked up under no
  * name.
  */
-function revocationKeysOf({ hash, canonicalHash, token }: Watched): ReadonlySet<string> {
+function revocationKeysOf({ hash, canonicalHash, tokenClaims }: Watched): ReadonlySet<string> {
   const named = claims
-    .map(([kind, claim]) => [kind, readOwnMember(token.claims, claim)])
+    .map(([kind, claim]) => [kind, readOwnMember(tokenClaims.claims, claim)])
     .concat([
-      ['subject', token.subject],
-      ['clientId', token.clientId],
-      ['thumbprint', thumbprintIn(token.confirmation)],
+      ['subject', tokenClaims.subject],
+      ['clientId', tokenClaims.clientId],
+      ['thumbprint', thumbprintIn(tokenClaims.confirmation)],
       ['tokenHash', hash],
       ['tokenHash', canonicalHash],
     ])
     .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
-    .flatMap(([kind, value]) => [keyOf(kind, value), keyOf(kind, value, token.issuer)]);
+    .flatMap(([kind, value]) => [keyOf(kind, value), keyOf(kind, value, tokenClaims.issuer)]);
   return new Set(named);
 }
 

@@ -8,7 +8,7 @@ import type { TokenClaims } from '../token/token-claims.js';
  * clocks say.
  */
 export interface DatedClaims {
-  readonly token: TokenClaims;
+  readonly tokenClaims: TokenClaims;
   /**
    * `server`: the authorization server was asked. `token`: the token says it of itself, by its
    * signature.
@@ -154,7 +154,7 @@ export function usabilityOf(
 }
 
 function usabilityOfToken(
-  { token }: DatedClaims,
+  { tokenClaims }: DatedClaims,
   sync: SyncState,
   isCurrent: boolean,
   { clockToleranceMs, acceptsUnknownRevocation }: UsabilityLimits,
@@ -165,7 +165,7 @@ function usabilityOfToken(
   if (!isCurrent) {
     return 'wait';
   }
-  const issuedAt = (token.issuedAt ?? Number.NEGATIVE_INFINITY) * 1000;
+  const issuedAt = (tokenClaims.issuedAt ?? Number.NEGATIVE_INFINITY) * 1000;
   return issuedAt - clockToleranceMs < sync.completeSince ? 'may-be-revoked' : 'use';
 }
 
@@ -185,6 +185,6 @@ function precedes(dated: DatedClaims, revocation: ForgottenRevocations, clockTol
   if (dated.claimsFrom === 'server') {
     return false;
   }
-  const { issuedAt } = dated.token;
+  const { issuedAt } = dated.tokenClaims;
   return issuedAt === undefined || issuedAt * 1000 - clockToleranceMs <= revocation.revokedAt;
 }

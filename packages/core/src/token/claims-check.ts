@@ -32,31 +32,38 @@ const dpopType: TypeReasonCode = 'type_dpop';
  * @param hasProof whether the request has a DPoP proof: only then a token may be of the type DPoP
  * (RFC 9449 §5)
  */
-export function checkClaims(token: TokenClaims, rules: ClaimRules, now: number, hasProof: boolean): void {
-  if (token.expiresAt !== undefined && token.expiresAt + rules.clockTolerance <= now) {
-    throw new RequestRefused('token_expired', { detail: `exp was ${secondsAgo(now, token.expiresAt)}` });
+export function checkClaims(
+  tokenClaims: TokenClaims,
+  rules: ClaimRules,
+  now: number,
+  hasProof: boolean,
+): void {
+  if (tokenClaims.expiresAt !== undefined && tokenClaims.expiresAt + rules.clockTolerance <= now) {
+    throw new RequestRefused('token_expired', {
+      detail: `exp was ${secondsAgo(now, tokenClaims.expiresAt)}`,
+    });
   }
-  refuseAhead('nbf', token.notBefore, rules, now);
-  refuseAhead('iat', token.issuedAt, rules, now);
+  refuseAhead('nbf', tokenClaims.notBefore, rules, now);
+  refuseAhead('iat', tokenClaims.issuedAt, rules, now);
   // Exact, case-sensitive, no normalisation (RFC 8414 §3.3, RFC 7519 §4.1.3).
-  const { claims } = token;
+  const { claims } = tokenClaims;
   // As `claimOf` reads it, which is slower: a name that is written here is found faster.
   const iss = Object.hasOwn(claims, 'iss') ? (claims.iss ?? undefined) : undefined;
-  if (token.issuer !== rules.issuer || (iss !== undefined && iss !== rules.issuer)) {
+  if (tokenClaims.issuer !== rules.issuer || (iss !== undefined && iss !== rules.issuer)) {
     throw new RequestRefused('token_wrong_issuer', { detail: describeWrongIssuer(rules.issuer, iss) });
   }
   const { audience } = rules;
-  if (audience !== 'server-enforced' && !isMeantFor(audience, token.audience)) {
+  if (audience !== 'server-enforced' && !isMeantFor(audience, tokenClaims.audience)) {
     throw new RequestRefused('token_wrong_audience', {
-      detail: describeWrongAudience(audience, token.audience),
+      detail: describeWrongAudience(audience, tokenClaims.audience),
     });
   }
   // Some servers report refresh tokens as active too; only what is used as a bearer token may pass
   // here.
-  if (token.tokenType !== undefined && !isAcceptedType(token.tokenType, hasProof)) {
+  if (tokenClaims.tokenType !== undefined && !isAcceptedType(tokenClaims.tokenType, hasProof)) {
     const expected = hasProof ? 'DPoP or Bearer' : 'Bearer';
-    const detail = `expected token_type ${expected}, got ${describeClaim(token.tokenType)}`;
-    throw token.tokenType.toLowerCase() === 'dpop'
+    const detail = `expected token_type ${expected}, got ${describeClaim(tokenClaims.tokenType)}`;
+    throw tokenClaims.tokenType.toLowerCase() === 'dpop'
       ? createRefusal('token_wrong_type', { code: dpopType, why: detail })
       : new RequestRefused('token_wrong_type', { detail });
   }
