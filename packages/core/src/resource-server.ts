@@ -6,7 +6,7 @@ import {
   createAcceptedIssuer,
   createServerResolver,
 } from './authorization-server/accepted-issuers.js';
-import { FloodGuard, placesPerSource } from './authorization-server/flood-guard.js';
+import { FloodGuard, placesPerClient } from './authorization-server/flood-guard.js';
 import { createReadinessCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { maxRefreshesFor, TokenCache } from './cache/token-cache.js';
@@ -228,7 +228,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const cacheRules = { ...settings.cache, maxRefreshes: maxRefreshesFor(maxConcurrent) };
   const cache = new TokenCache(cacheRules, revocations, shared);
   const floodGuard =
-    settings.floodGuard && new FloodGuard(settings.floodGuard, placesPerSource(maxConcurrent));
+    settings.floodGuard && new FloodGuard(settings.floodGuard, placesPerClient(maxConcurrent));
 
   const explainer = createExplainer(settings.certificate, settings.dpop !== undefined);
   const abortSignals = new RequestAbortSignals(revocations, clockTolerance);

@@ -49,8 +49,8 @@ export function createTokenLookup(
   floodGuard: FloodGuard | undefined,
   refuseWhenClosed: () => void,
 ): TokenLookup {
-  const sourceOf = ({ req, thumbprint }: PresentedToken): ClientNames =>
-    floodGuard?.sourceOf(req, thumbprint) ?? [];
+  const clientNamesOf = ({ req, thumbprint }: PresentedToken): ClientNames =>
+    floodGuard?.clientNamesOf(req, thumbprint) ?? [];
 
   /** Failures of the authorization server count for the client whose question met them. */
   function requesterOf({ req, thumbprint }: PresentedToken, counted: ClientNames): Requester {
@@ -60,7 +60,8 @@ export function createTokenLookup(
     return Object.freeze({ interactionId: interactionOf(req), clientNames });
   }
 
-  const requesterFor = (presented: PresentedToken): Requester => requesterOf(presented, sourceOf(presented));
+  const requesterFor = (presented: PresentedToken): Requester =>
+    requesterOf(presented, clientNamesOf(presented));
 
   return {
     useCached: (presented, now) =>
@@ -68,8 +69,8 @@ export function createTokenLookup(
 
     async read(presented, how) {
       const { token, hash, server } = presented;
-      const source = sourceOf(presented);
-      const requester = requesterOf(presented, source);
+      const clientNames = clientNamesOf(presented);
+      const requester = requesterOf(presented, clientNames);
       const isKnown = how === 'unless-cached' && cache.hasUsableStale(hash, server);
       if (isKnown) {
         markActiveToken(requester);
@@ -85,14 +86,14 @@ export function createTokenLookup(
           cache.readThrough(token, server, requester, hash)
         );
       };
-      if (floodGuard === undefined || source.length === 0) {
+      if (floodGuard === undefined || clientNames.length === 0) {
         return ask();
       }
       const key = `${server.id} ${token}`;
       return how === 'afresh'
-        ? floodGuard.limitAfresh(source, key, ask)
+        ? floodGuard.limitAfresh(clientNames, key, ask)
         : floodGuard.limit(
-            source,
+            clientNames,
             key,
             { ask, findWithoutAsking: () => cache.findWithoutAsking(token, server) },
             isKnown ? 'known' : 'unknown',

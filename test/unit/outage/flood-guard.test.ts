@@ -19,11 +19,11 @@ const guardWith = (more: Partial<FloodRules> = {}): FloodGuard =>
 
 let turn = 0;
 
-/** Asks about a new token for `source`, which turns out to be active or not. */
-function askAbout(guard: FloodGuard, source: readonly string[], isActive: boolean): Promise<unknown> {
+/** Asks about a new token for `clientNames`, which turns out to be active or not. */
+function askAbout(guard: FloodGuard, clientNames: readonly string[], isActive: boolean): Promise<unknown> {
   turn += 1;
   const answer = isActive ? ({} as TokenClaims) : 'token_inactive';
-  return guard.limit(source, `token ${turn}`, {
+  return guard.limit(clientNames, `token ${turn}`, {
     ask: async () => answer,
     findWithoutAsking: async () => undefined,
   });
@@ -34,7 +34,7 @@ async function answerTo(guard: FloodGuard, tokens: string, sender = thumbprint):
   let answer = '';
   for (const token of tokens) {
     try {
-      await askAbout(guard, guard.sourceOf({} as never, sender), token === '+');
+      await askAbout(guard, guard.clientNamesOf({} as never, sender), token === '+');
       answer = 'asked about';
     } catch (error) {
       expect(error).toBeInstanceOf(RequestRefused);
@@ -98,10 +98,10 @@ describe('the allowance of a client', () => {
     const ask = vi.fn(
       () => new Promise<'token_inactive'>((resolve) => ends.push(() => resolve('token_inactive'))),
     );
-    const source = guard.sourceOf({} as never, thumbprint);
+    const clientNames = guard.clientNamesOf({} as never, thumbprint);
     const answers = Array.from({ length: 10 }, (_, i) =>
       guard
-        .limit(source, `made up ${i}`, { ask, findWithoutAsking: async () => undefined })
+        .limit(clientNames, `made up ${i}`, { ask, findWithoutAsking: async () => undefined })
         .catch(({ code }) => code),
     );
     await vi.waitFor(() => expect(ask).toHaveBeenCalledTimes(3));
@@ -125,10 +125,10 @@ describe('the allowance of a client', () => {
       underWay -= 1;
       return claims;
     };
-    const source = guard.sourceOf({} as never, thumbprint);
+    const clientNames = guard.clientNamesOf({} as never, thumbprint);
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
-        guard.limit(source, `good ${i}`, { ask, findWithoutAsking: async () => undefined }),
+        guard.limit(clientNames, `good ${i}`, { ask, findWithoutAsking: async () => undefined }),
       ),
     );
     expect(new Set(answers)).toEqual(new Set([claims]));
@@ -137,13 +137,13 @@ describe('the allowance of a client', () => {
 
   it('a client that sends only made-up tokens does not wait on, though its allowance returns meanwhile', async () => {
     const guard = guardWith();
-    const source = guard.sourceOf({} as never, thumbprint);
+    const clientNames = guard.clientNamesOf({} as never, thumbprint);
     const ends: (() => void)[] = [];
     const ask = () => new Promise<'token_inactive'>((resolve) => ends.push(() => resolve('token_inactive')));
     const codes: unknown[] = [];
     const answers = Array.from({ length: 50 }, (_, i) =>
       guard
-        .limit(source, `slow ${i}`, { ask, findWithoutAsking: async () => undefined })
+        .limit(clientNames, `slow ${i}`, { ask, findWithoutAsking: async () => undefined })
         .then((answer) => codes.push(answer))
         .catch(({ code }) => codes.push(code)),
     );
@@ -163,7 +163,7 @@ describe('the allowance of a client', () => {
   });
 
   const failing = (guard: FloodGuard, name: string, code: RefusalCode) =>
-    guard.limit(guard.sourceOf({} as never, thumbprint), name, {
+    guard.limit(guard.clientNamesOf({} as never, thumbprint), name, {
       ask: () => Promise.reject(new RequestRefused(code)),
       findWithoutAsking: async () => undefined,
     });
@@ -209,22 +209,22 @@ describe('the allowance of a client', () => {
 
   it('a good token is asked about without any allowance left, and costs none', async () => {
     const guard = guardWith();
-    const source = guard.sourceOf({} as never, thumbprint);
+    const clientNames = guard.clientNamesOf({} as never, thumbprint);
     await answerTo(guard, '---');
     for (const answer of ['token_inactive', {} as TokenClaims] as const) {
       const lookups = { ask: async () => answer, findWithoutAsking: async () => undefined };
-      expect(await guard.limit(source, 'known', lookups, 'known')).toBe(answer);
+      expect(await guard.limit(clientNames, 'known', lookups, 'known')).toBe(answer);
     }
     expect(await answerTo(guard, '-')).toBe('429, 20');
   });
 
   it('one token costs one question, however often it is sent meanwhile', async () => {
     const guard = guardWith();
-    const source = guard.sourceOf({} as never, thumbprint);
+    const clientNames = guard.clientNamesOf({} as never, thumbprint);
     const ask = vi.fn(async () => 'token_inactive' as const);
     await Promise.all(
       Array.from({ length: 20 }, () =>
-        guard.limit(source, 'one', { ask, findWithoutAsking: async () => undefined }),
+        guard.limit(clientNames, 'one', { ask, findWithoutAsking: async () => undefined }),
       ),
     );
     expect(ask).toHaveBeenCalledOnce();
@@ -237,8 +237,10 @@ describe('the allowance of a client', () => {
     await answerTo(guard, '---');
     const claims = {} as TokenClaims;
     const ask = vi.fn();
-    const source = guard.sourceOf({} as never, thumbprint);
-    expect(await guard.limit(source, 'known', { ask, findWithoutAsking: async () => claims })).toBe(claims);
+    const clientNames = guard.clientNamesOf({} as never, thumbprint);
+    expect(await guard.limit(clientNames, 'known', { ask, findWithoutAsking: async () => claims })).toBe(
+      claims,
+    );
     expect(ask).not.toHaveBeenCalled();
   });
 
@@ -252,9 +254,9 @@ describe('the allowance of a client', () => {
   });
 });
 
-describe('the sources of a request', () => {
-  const sourcesOf = (given: string | undefined, sender?: string) =>
-    guardWith({ address: () => given }).sourceOf({} as never, sender);
+describe('the client names of a request', () => {
+  const namesGiven = (given: string | undefined, sender?: string) =>
+    guardWith({ address: () => given }).clientNamesOf({} as never, sender);
 
   it.each<[string, string | undefined, string | undefined, string[]]>([
     [
@@ -267,17 +269,17 @@ describe('the sources of a request', () => {
     ['a request without an address counts for its certificate', undefined, thumbprint, [thumbprint]],
     ['a text that is no address does not count', 'unknown', thumbprint, [thumbprint]],
     [
-      'all requests with neither count for one source',
+      'all requests with neither count for one client',
       undefined,
       undefined,
       ['without certificate and address'],
     ],
   ])('%s', (_title, given, sender, expected) => {
-    expect(sourcesOf(given, sender)).toEqual(expected);
+    expect(namesGiven(given, sender)).toEqual(expected);
   });
 
   it('the address of the connection does not count if a proxy may share it', () => {
-    expect(guardWith().sourceOf({ socket: { remoteAddress: address } } as never, thumbprint)).toEqual([
+    expect(guardWith().clientNamesOf({ socket: { remoteAddress: address } } as never, thumbprint)).toEqual([
       thumbprint,
     ]);
   });
@@ -296,12 +298,12 @@ describe('the sources of a request', () => {
     ['two spellings of one /64', '2001:db8::1', '2001:0DB8:0:0:0:0:0:2', true],
     ['two neighbouring /64', '2001:db8:1:2::1', '2001:db8:1:3::1', false],
     ['two /64 of the same digits, grouped differently', '2001:db8:1:11::1', '2001:db8:b:7::1', false],
-  ])('%s (%s and %s) count for one source: %s', (_title, one, other, isSame) => {
-    expect(sourcesOf(one)).toHaveLength(1);
-    expect(JSON.stringify(sourcesOf(one)) === JSON.stringify(sourcesOf(other))).toBe(isSame);
+  ])('%s (%s and %s) count for one client: %s', (_title, one, other, isSame) => {
+    expect(namesGiven(one)).toHaveLength(1);
+    expect(JSON.stringify(namesGiven(one)) === JSON.stringify(namesGiven(other))).toBe(isSame);
   });
 
-  it('each source counts by itself, and one that is used up is enough to refuse', async () => {
+  it('each name counts by itself, and one that is used up is enough to refuse', async () => {
     const guard = guardWith({ address: () => address });
     await answerTo(guard, '---', 'one');
     expect(await answerTo(guard, '-', 'another')).toBe('429, 20');
@@ -327,14 +329,16 @@ describe('the sources of a request', () => {
     [true, []],
     [false, [thumbprint]],
     ['yes', [thumbprint]],
-  ])('if exempt returns %j, the sources are %j', (says, expected) => {
-    expect(guardWith({ exempt: () => says as never }).sourceOf({} as never, thumbprint)).toEqual(expected);
+  ])('if exempt returns %j, the client names are %j', (says, expected) => {
+    expect(guardWith({ exempt: () => says as never }).clientNamesOf({} as never, thumbprint)).toEqual(
+      expected,
+    );
   });
 
   it('the options exempt and address get the request itself', () => {
     const req = { headers: { 'x-probe': 'ours' } } as never;
     const [exempt, ofRequest] = [vi.fn(() => false), vi.fn(() => address)];
-    guardWith({ exempt, address: ofRequest }).sourceOf(req, undefined);
+    guardWith({ exempt, address: ofRequest }).clientNamesOf(req, undefined);
     expect([exempt.mock.calls, ofRequest.mock.calls]).toEqual([[[req]], [[req]]]);
   });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import { FloodGuard, placesPerSource } from '../../../packages/core/src/authorization-server/flood-guard.js';
+import { FloodGuard, placesPerClient } from '../../../packages/core/src/authorization-server/flood-guard.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 import type { ClientNames } from '../../../packages/core/src/shared/client-names.js';
 import type { TokenAnswer, TokenClaims } from '../../../packages/core/src/token/token-claims.js';
@@ -38,7 +38,7 @@ function questions() {
 
 const findWithoutAsking = async () => undefined;
 
-describe('the places of a source', () => {
+describe('the places of a client', () => {
   it.each([
     [4, 2],
     [5, 2],
@@ -47,7 +47,7 @@ describe('the places of a source', () => {
     [100, 50],
     [10_000, 50],
   ])('http.maxConcurrent %i: at most %i questions under way', (maxConcurrent, places) => {
-    expect(placesPerSource(maxConcurrent)).toBe(places);
+    expect(placesPerClient(maxConcurrent)).toBe(places);
   });
 
   it('are never more than permitted, however many of its tokens are active', async () => {
@@ -68,7 +68,7 @@ describe('the places of a source', () => {
     }
   });
 
-  it('a question that waited for more than 10 s is refused when the next one of its source ends', async () => {
+  it('a question that waited for more than 10 s is refused when the next one of its client ends', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     const guard = guardWith(1);
     const { open, ask } = questions();
@@ -128,7 +128,7 @@ describe('the places of a source', () => {
     expect(await settled([probe])).toEqual(['answered']);
   });
 
-  it('a source without allowance asks about good tokens', async () => {
+  it('a client without allowance asks about good tokens', async () => {
     const guard = guardWith(8, 1);
     await guard.limit(['a'], 'made up', { ask: async () => 'token_inactive', findWithoutAsking });
     await expect(
@@ -224,7 +224,7 @@ describe('a question about a good token', () => {
 
 it('in any order every question is answered or refused, and the places are free in the end', async () => {
   const names = fc.constantFrom('a', 'b', 'c');
-  const source = fc.oneof(
+  const clientNames = fc.oneof(
     names.map((name): ClientNames => [name]),
     fc.tuple(names, fc.constantFrom('x', 'y')).map((both): ClientNames => both),
   );
@@ -236,7 +236,7 @@ it('in any order every question is answered or refused, and the places are free 
     new RequestRefused('authorization_server_not_asked'),
   );
   const step = fc.oneof(
-    fc.record({ kind: fc.constantFrom('unknown', 'good'), source, token: fc.nat(8) }),
+    fc.record({ kind: fc.constantFrom('unknown', 'good'), clientNames, token: fc.nat(8) }),
     fc.record({ index: fc.nat(20), ending: endings }),
     fc.constant('turn' as const),
   );
@@ -255,10 +255,13 @@ it('in any order every question is answered or refused, and the places are free 
             open.splice(one.index % Math.max(1, open.length), 1)[0]?.end(one.ending);
           } else if (one.kind === 'unknown') {
             answers.push(
-              guard.limit(one.source, `${one.token}`, { ask: ask(one.source.join()), findWithoutAsking }),
+              guard.limit(one.clientNames, `${one.token}`, {
+                ask: ask(one.clientNames.join()),
+                findWithoutAsking,
+              }),
             );
           } else {
-            answers.push(guard.limitAfresh(one.source, `${one.token}`, ask(one.source.join())));
+            answers.push(guard.limitAfresh(one.clientNames, `${one.token}`, ask(one.clientNames.join())));
           }
           for (const answer of answers) {
             answer.catch(() => undefined);

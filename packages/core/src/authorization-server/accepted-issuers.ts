@@ -20,7 +20,7 @@ import { createHttp, type HttpRules } from './http.js';
 import { settingsKeyOf } from './introspection.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
-import { type BreakerRules, createProtectedHttp, type RequestLimits } from './protected-http.js';
+import { createProtectedHttp, type RequestLimits, type SuspensionRules } from './protected-http.js';
 import type { Requester } from './requester.js';
 import type { TokenServer } from './token-server.js';
 
@@ -67,7 +67,7 @@ export interface AcceptedIssuerOptions extends ClaimRules {
   readonly requireClient: () => RegisteredClient;
   readonly tokens: TokenSource;
   readonly http: HttpRules & RequestLimits;
-  readonly circuitBreaker: BreakerRules;
+  readonly circuitBreaker: SuspensionRules;
   /**
    * Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705
    * §3.3).

@@ -7,11 +7,11 @@ import { isPromised } from '../shared/promises.js';
 import type { TokenAnswer } from '../token/token-claims.js';
 
 /**
- * How many questions without an active token one source may have the authorization server asked.
+ * How many questions without an active token one client may have the authorization server asked.
  */
 export interface FloodRules {
   /**
-   * How many questions without an active token a source may cause. The allowance comes back evenly over
+   * How many questions without an active token a client may cause. The allowance comes back evenly over
    * `window`, and one more with each token that is active.
    */
   readonly allowance: number;
@@ -23,7 +23,7 @@ export interface FloodRules {
 }
 
 /**
- * The one source of all requests that have neither certificate nor address. No certificate or
+ * The one name of all clients that have neither certificate nor address. No certificate or
  * address is spelled so.
  */
 export const NAMELESS: ClientNames = Object.freeze(['without certificate and address']);
@@ -40,7 +40,7 @@ export interface AskOrFind {
  * Whether a question is about a token that a client may have made up, so that it needs a part of the
  * allowance, or about one that the authorization server called active before.
  */
-export type TokenKind = 'unknown' | 'known';
+export type QuestionKind = 'unknown' | 'known';
 
 interface Account {
   /** What may still be taken. */
@@ -61,53 +61,53 @@ interface Account {
   /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
   at: number;
   /** Whose turn it is when a place becomes free: each kind has every other turn. */
-  first: TokenKind;
+  first: QuestionKind;
   /** Questions that wait until a question of this account ends, in order. */
-  readonly waiting: Readonly<Record<TokenKind, Waiter[]>>;
+  readonly waiting: Readonly<Record<QuestionKind, Waiter[]>>;
 }
 
 interface Waiter {
-  readonly source: ClientNames;
-  readonly kind: TokenKind;
+  readonly clientNames: ClientNames;
+  readonly kind: QuestionKind;
   /** When it began to wait, by the monotonic clock, in milliseconds. */
   readonly since: number;
   /** Called once, with what the question holds from then on or with why it is not asked. */
   readonly resolve: (outcome: Taken | Refused) => void;
 }
 
-// A flood from more sources than these displaces the source that was counted longest ago, so memory
+// A flood from more clients than these displaces the account that was counted longest ago, so memory
 // is bounded.
-const MAX_SOURCES = 20_000;
+const MAX_ACCOUNTS = 20_000;
 
 /**
- * Questions of a new source that may be under way. Each active token allows one more, trouble
+ * Questions of a new client that may be under way. Each active token allows one more, trouble
  * halves it: a client whose tokens get no answer takes few of the places among the exchanges
  * (`http.maxConcurrent`).
  */
 const FIRST_PLACES = 20;
 
 /**
- * Places that trouble leaves to a source. While one of its questions tries an endpoint whose
+ * Places that trouble leaves to a client. While one of its questions tries an endpoint whose
  * circuit breaker is open, the breaker refuses its other questions at once; with one place they
  * would wait for that try.
  */
 const LEAST_PLACES = 2;
 
-/** Exchanges with one endpoint of which half are the least places of a source. */
+/** Exchanges with one endpoint of which half are the least places of a client. */
 export const LEAST_CONCURRENT = 2 * LEAST_PLACES;
 
-/** Questions of one source that may be under way at most, however many active tokens it has. */
+/** Questions of one client that may be under way at most, however many active tokens it has. */
 const MOST_PLACES = 50;
 
 /**
- * Questions of one source that wait for its own questions under way; further ones are refused. They
+ * Questions of one client that wait for its own questions under way; further ones are refused. They
  * hold no exchange.
  */
 const MAX_WAITING = 1_000;
 
 /**
  * Milliseconds that a question waits. No timer refuses it then: it is refused when the next question
- * of its source ends, which takes up to `http.timeout` longer.
+ * of its client ends, which takes up to `http.timeout` longer.
  */
 const MAX_WAIT = 10_000;
 
@@ -141,30 +141,30 @@ const givenBack = { active: 2, unasked: 1, trouble: 0, rejected: 0 } as const;
 type Outcome = keyof typeof givenBack;
 
 /**
- * Returns how many questions of one source may be under way at once: at most half of the exchanges
+ * Returns how many questions of one client may be under way at once: at most half of the exchanges
  * that one endpoint of an authorization server gets, so that one client leaves places for the other
  * clients.
  *
  * @param maxConcurrent at least `LEAST_CONCURRENT`
  */
-export function placesPerSource(maxConcurrent: number): number {
+export function placesPerClient(maxConcurrent: number): number {
   return Math.max(LEAST_PLACES, Math.min(MOST_PLACES, Math.floor(maxConcurrent / 2)));
 }
 
 /**
- * Limits how many questions without an active token a source causes, and how many questions it has
- * under way. A source is a client: by its certificate, or by its address. A question is one reading of
- * a token by the token source: the authorization server is asked, or a JWT is verified. A question
- * takes one from the allowance of each source of its request when it begins, so requests at once can't
- * have more asked than the allowance. A source without allowance still passes with tokens that a cache
- * knows.
+ * Limits how many questions without an active token a client causes, and how many questions it has
+ * under way. A client has an account under each of its names: its certificate and its address. A
+ * question is one reading of a token by the token source: the authorization server is asked, or a JWT
+ * is verified. A question takes one from the allowance of each account of its client when it begins,
+ * so requests at once can't have more asked than the allowance. A client without allowance still
+ * passes with tokens that a cache knows.
  */
 export class FloodGuard {
   readonly #rules: FloodRules;
   readonly #mostPlaces: number;
-  readonly #accounts = new LRUCache<string, Account>({ max: MAX_SOURCES });
+  readonly #accounts = new LRUCache<string, Account>({ max: MAX_ACCOUNTS });
   /**
-   * The open questions of each source about unknown tokens: one token costs it one, however often
+   * The open questions of each client about unknown tokens: one token costs it one, however often
    * it sends the token meanwhile.
    */
   readonly #openQuestions = new Map<string, Promise<TokenAnswer>>();
@@ -173,17 +173,17 @@ export class FloodGuard {
   /** Questions about known tokens that are not asked yet. */
   readonly #nextAfresh = new Map<string, Promise<TokenAnswer>>();
 
-  /** @param mostPlaces how many questions of one source may be under way */
+  /** @param mostPlaces how many questions of one client may be under way */
   constructor(rules: FloodRules, mostPlaces: number = MOST_PLACES) {
     this.#rules = rules;
     this.#mostPlaces = mostPlaces;
   }
 
   /**
-   * The sources of a request; none for one that is exempt. Clients without certificate and address
+   * Returns the names of the client that sent a request; none for one that is exempt. Clients without certificate and address
    * are counted as one.
    */
-  sourceOf(req: NodeRequest, thumbprint: string | undefined): ClientNames {
+  clientNamesOf(req: NodeRequest, thumbprint: string | undefined): ClientNames {
     const { address, exempt } = this.#rules;
     if (atOnce('exempt', exempt?.(req)) === true) {
       return [];
@@ -193,22 +193,22 @@ export class FloodGuard {
   }
 
   /**
-   * Calls `ask` at the expense of `source`, whichever other request asks about the same token. A
-   * known token takes a place of the source, an unknown one of its allowance as well. Rejects with
-   * `RequestRefused` if the source has used these up and no cache knows the token.
+   * Calls `ask` at the expense of the client, whichever other request asks about the same token. A
+   * known token takes a place of the client, an unknown one of its allowance as well. Rejects with
+   * `RequestRefused` if the client has used these up and no cache knows the token.
    *
    * @param key names the token and the server that is asked
    */
   limit(
-    source: ClientNames,
+    clientNames: ClientNames,
     key: string,
     { ask, findWithoutAsking }: AskOrFind,
-    kind: TokenKind = 'unknown',
+    kind: QuestionKind = 'unknown',
   ): Promise<TokenAnswer> {
-    const name = JSON.stringify([...source, key]);
+    const name = JSON.stringify([...clientNames, key]);
     const open =
       this.#openQuestions.get(name) ??
-      this.#askInTurn(source, kind, ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(() =>
+      this.#askInTurn(clientNames, kind, ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(() =>
         this.#openQuestions.delete(name),
       );
     this.#openQuestions.set(name, open);
@@ -217,20 +217,20 @@ export class FloodGuard {
 
   /**
    * Calls `ask` for a known token, by a question that begins after this call. It takes a place of
-   * `source`, and nothing from the allowance. Requests with the same token share a question that has
-   * not begun. Rejects with `RequestRefused` if too many questions of the source wait.
+   * the client, and nothing from the allowance. Requests with the same token share a question that has
+   * not begun. Rejects with `RequestRefused` if too many questions of the client wait.
    *
    * @param key names the token and the server that is asked
    */
-  limitAfresh(source: ClientNames, key: string, ask: AskOrFind['ask']): Promise<TokenAnswer> {
-    const name = JSON.stringify([...source, key]);
-    const next = this.#nextAfresh.get(name) ?? this.#askNext(name, source, ask);
+  limitAfresh(clientNames: ClientNames, key: string, ask: AskOrFind['ask']): Promise<TokenAnswer> {
+    const name = JSON.stringify([...clientNames, key]);
+    const next = this.#nextAfresh.get(name) ?? this.#askNext(name, clientNames, ask);
     this.#nextAfresh.set(name, next);
     return next;
   }
 
-  /** Asks when the open question about the token has ended, and in turn of the source. */
-  async #askNext(name: string, source: ClientNames, ask: AskOrFind['ask']): Promise<TokenAnswer> {
+  /** Asks when the open question about the token has ended, and in turn of the client. */
+  async #askNext(name: string, clientNames: ClientNames, ask: AskOrFind['ask']): Promise<TokenAnswer> {
     const begin = (): Promise<TokenAnswer> => {
       this.#nextAfresh.delete(name);
       const asked = ask().finally(() => this.#openAfresh.delete(name));
@@ -239,7 +239,7 @@ export class FloodGuard {
     };
     // One token holds one place: a question that is under way ends first.
     await this.#openAfresh.get(name)?.catch(() => undefined);
-    return this.#askInTurn(source, 'known', begin, (refusal) => {
+    return this.#askInTurn(clientNames, 'known', begin, (refusal) => {
       this.#nextAfresh.delete(name);
       throw refusal;
     });
@@ -247,12 +247,12 @@ export class FloodGuard {
 
   /** Takes what a question needs, waits for it where that may help, asks, and gives it back. */
   async #askInTurn(
-    source: ClientNames,
-    kind: TokenKind,
+    clientNames: ClientNames,
+    kind: QuestionKind,
     ask: AskOrFind['ask'],
     onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
-    const turn = this.#turn(source, kind);
+    const turn = this.#turn(clientNames, kind);
     // A question that has its place begins at once: a resource server that is closed next waits for
     // it.
     const { accounts, refusal } = 'then' in turn ? await turn : turn;
@@ -272,25 +272,25 @@ export class FloodGuard {
     }
   }
 
-  #turn(source: ClientNames, kind: TokenKind): Taken | Refused | Promise<Taken | Refused> {
-    const taken = this.#take(source, kind);
+  #turn(clientNames: ClientNames, kind: QuestionKind): Taken | Refused | Promise<Taken | Refused> {
+    const taken = this.#take(clientNames, kind);
     if (taken.waitFor === undefined) {
       return taken;
     }
     const waiting = taken.waitFor.waiting[kind];
     return waiting.length < MAX_WAITING
-      ? new Promise((resolve) => void waiting.push({ source, kind, since: performance.now(), resolve }))
+      ? new Promise((resolve) => void waiting.push({ clientNames, kind, since: performance.now(), resolve }))
       : { refusal: tooManyWait() };
   }
 
   /**
-   * Takes a place of each source, and one from its allowance for an unknown token. While a question
-   * of a source that has none is under way, what it holds may come back: a client with many active
-   * tokens waits for that rather than be refused. A source whose last questions, as many as its
+   * Takes a place of each account, and one from its allowance for an unknown token. While a question
+   * of an account that has none is under way, what it holds may come back: a client with many active
+   * tokens waits for that rather than be refused. A client whose last questions, as many as its
    * allowance, found no active token does not wait.
    */
-  #take(source: ClientNames, kind: TokenKind): Taken | Refused | Delayed {
-    const accounts = source.map((name) => this.#accountOf(name));
+  #take(clientNames: ClientNames, kind: QuestionKind): Taken | Refused | Delayed {
+    const accounts = clientNames.map((name) => this.#accountOf(name));
     const isUnknown = kind === 'unknown';
     const short = accounts.filter(
       ({ left, underWay, places }) => underWay >= places || (isUnknown && left < 1),
@@ -321,7 +321,7 @@ export class FloodGuard {
     return new RequestRefused('too_many_rejected_tokens', { retryAfter });
   }
 
-  #settle(accounts: readonly Account[], kind: TokenKind, outcome: Outcome): void {
+  #settle(accounts: readonly Account[], kind: QuestionKind, outcome: Outcome): void {
     for (const account of accounts) {
       this.#refill(account);
       account.underWay -= 1;
@@ -335,7 +335,7 @@ export class FloodGuard {
       }
       account.places = this.#placesAfter(outcome, account.places);
     }
-    // The address comes last in a source and goes first here: a client there that waits for it is
+    // The address is the last name of a client and goes first here: a client there that waits for it is
     // before the next question of the client whose certificate has a place now.
     for (const account of accounts.toReversed()) {
       this.#serve(account);
@@ -368,7 +368,7 @@ export class FloodGuard {
 
   #serveKind(account: Account, waiting: Waiter[]): void {
     for (let waiter = waiting[0]; waiter !== undefined; waiter = waiting[0]) {
-      const outcome = this.#take(waiter.source, waiter.kind);
+      const outcome = this.#take(waiter.clientNames, waiter.kind);
       if (outcome.waitFor === account) {
         return;
       }

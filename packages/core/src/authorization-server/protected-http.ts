@@ -26,14 +26,14 @@ export interface RequestLimits {
 }
 
 /** When an endpoint of an authorization server is suspended, and for how long. */
-export interface BreakerRules {
+export interface SuspensionRules {
   /** Consecutive failures after which an endpoint is suspended. */
   readonly maxFailures: number;
   /** Seconds between two attempts while it is suspended. */
   readonly retryInterval: number;
 }
 
-export interface ProtectionRules extends RequestLimits, BreakerRules {}
+export interface ProtectionRules extends RequestLimits, SuspensionRules {}
 
 /** Which server is asked: problems name it, so that the operator looks at the right one. */
 export interface AskedServer {
@@ -101,10 +101,10 @@ export function createProtectedHttp(
   const send: Http = async (url, request) => {
     const name = nameOf(url);
     const { breaker, turns } = endpointOf(name);
-    const { source, kind } = causeOf(request);
+    const { clientNames, kind } = causeOf(request);
     try {
       // A request that finds the breaker open need not queue to learn it.
-      breaker.check(source, kind);
+      breaker.check(clientNames, kind);
       if (turns.count >= maxConcurrent + maxQueued) {
         throw createNotAskedRefusal(
           `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait ` +
@@ -120,10 +120,10 @@ export function createProtectedHttp(
           return breaker.run(
             () => http(url, timedRequest),
             (response, error) => {
-              const outcome = isLate && isTimeout(error) ? 'unknown' : classifyOutcome(response, error);
-              return wasCounted && outcome !== 'answered' ? 'unknown' : outcome;
+              const outcome = isLate && isTimeout(error) ? 'inconclusive' : classifyOutcome(response, error);
+              return wasCounted && outcome !== 'answered' ? 'inconclusive' : outcome;
             },
-            source,
+            clientNames,
             kind,
           );
         };
@@ -144,13 +144,13 @@ export function createProtectedHttp(
  * Returns the names of the client for which a request is sent, none where no client caused it, and
  * whether the client can have made up what the request is about.
  */
-function causeOf(request: HttpRequest): { readonly source: ClientNames; readonly kind: AttemptKind } {
+function causeOf(request: HttpRequest): { readonly clientNames: ClientNames; readonly kind: AttemptKind } {
   // A token source of the user's own may make the request: a changed `Object.prototype` names no client.
   const requester = Object.hasOwn(request, 'requester') ? request.requester : undefined;
   if (requester === undefined) {
-    return { source: [], kind: 'unknown' };
+    return { clientNames: [], kind: 'unknown' };
   }
-  return { source: requester.clientNames, kind: isOfActiveToken(requester) ? 'known' : 'unknown' };
+  return { clientNames: requester.clientNames, kind: isOfActiveToken(requester) ? 'known' : 'unknown' };
 }
 
 function createEndpoint(
@@ -204,7 +204,7 @@ function classifyOutcome(response: Response | undefined, error: unknown): Attemp
     return isGateway ? 'failed' : 'answered';
   }
   if (error instanceof StaleConnection) {
-    return 'unknown';
+    return 'inconclusive';
   }
   return isTimeout(error) || isUnreachable(error) ? 'failed' : 'answered';
 }

@@ -11,7 +11,7 @@ import type { HttpRules } from '../authorization-server/http.js';
 import { introspection } from '../authorization-server/introspection.js';
 import { jwtAccessTokens } from '../authorization-server/jwt.js';
 import type { AgentFactory } from '../authorization-server/pool.js';
-import type { BreakerRules, RequestLimits } from '../authorization-server/protected-http.js';
+import type { RequestLimits, SuspensionRules } from '../authorization-server/protected-http.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
   nestedGroup,
@@ -282,7 +282,7 @@ export interface IssuerSettings {
   readonly audience: readonly string[] | 'server-enforced';
   readonly tokens: TokenSource;
   readonly http: HttpRules & RequestLimits;
-  readonly circuitBreaker: BreakerRules;
+  readonly circuitBreaker: SuspensionRules;
 }
 
 /**

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { ClientNames } from './client-names.js';
 
 /** When to pause the requests to an endpoint that fails. */
-export interface BreakerRules {
+export interface CircuitBreakerRules {
   /** Failures in a row that open the breaker. */
   readonly failures: number;
   /** Seconds from the end of one attempt to the next one while the breaker is open. */
@@ -14,7 +14,7 @@ export type AttemptOutcome =
   | 'answered'
   | 'failed'
   /** The attempt says nothing about the server. */
-  | 'unknown'
+  | 'inconclusive'
   /** The server asked for this many seconds without attempts. Counts as a failure. */
   | { readonly restFor: number };
 
@@ -40,7 +40,7 @@ export class CircuitOpen extends Error {
 }
 
 /** Failures in a row of one client, or of all clients, and the rest after them. */
-class Row {
+class Streak {
   failures = 0;
   isProbing = false;
   /** By the monotonic clock, in milliseconds. */
@@ -67,19 +67,19 @@ const ONE_CLIENTS_FACTOR = 20;
 /** The failures of attempts of one kind since the last answer. */
 class Failures {
   /** Of each client, by each of its names. */
-  readonly rows = new LRUCache<string, Row>({ max: MAX_NAMES });
+  readonly streaks = new LRUCache<string, Streak>({ max: MAX_NAMES });
   /** Of all clients. */
-  all = new Row();
+  all = new Streak();
   /** The failures in a row, of which each client counts once. */
   clients = 0;
 
   /** Whether nothing failed since the last answer, so that there is nothing to clear either. */
   get areNone(): boolean {
-    return this.clients === 0 && this.all.failures === 0 && this.rows.size === 0;
+    return this.clients === 0 && this.all.failures === 0 && this.streaks.size === 0;
   }
 
-  known(source: ClientNames): Row[] {
-    return source.map((name) => this.rows.get(name)).filter((row) => row !== undefined);
+  streaksOf(clientNames: ClientNames): Streak[] {
+    return clientNames.map((name) => this.streaks.get(name)).filter((streak) => streak !== undefined);
   }
 
   clear(): void {
@@ -87,8 +87,8 @@ class Failures {
     if (this.areNone) {
       return;
     }
-    this.rows.clear();
-    this.all = new Row();
+    this.streaks.clear();
+    this.all = new Streak();
     this.clients = 0;
   }
 }
@@ -105,7 +105,7 @@ class Failures {
  * The failures of each kind of attempts open it for attempts of that kind alone.
  */
 export class CircuitBreaker {
-  readonly #rules: BreakerRules;
+  readonly #rules: CircuitBreakerRules;
   readonly #onChange: (isOpen: boolean) => void;
   readonly #failures: Readonly<Record<AttemptKind, Failures>> = {
     unknown: new Failures(),
@@ -113,14 +113,14 @@ export class CircuitBreaker {
   };
   #isOpen = false;
 
-  constructor(rules: BreakerRules, onChange: (isOpen: boolean) => void) {
+  constructor(rules: CircuitBreakerRules, onChange: (isOpen: boolean) => void) {
     this.#rules = rules;
     this.#onChange = onChange;
   }
 
   /** Throws `CircuitOpen` when no attempt of this kind may be made now for this client. */
-  check(source: ClientNames = [], kind: AttemptKind = 'unknown'): void {
-    const wait = this.#waitOf(source, this.#failures[kind]);
+  check(clientNames: ClientNames = [], kind: AttemptKind = 'unknown'): void {
+    const wait = this.#waitOf(clientNames, this.#failures[kind]);
     if (wait > 0) {
       throw new CircuitOpen(wait / 1000, kind);
     }
@@ -130,51 +130,53 @@ export class CircuitBreaker {
   async run<T>(
     attempt: () => Promise<T>,
     classify: (result: T | undefined, error: unknown) => AttemptOutcome,
-    source: ClientNames = [],
+    clientNames: ClientNames = [],
     kind: AttemptKind = 'unknown',
   ): Promise<T> {
-    this.check(source, kind);
+    this.check(clientNames, kind);
     const failures = this.#failures[kind];
-    const probed = this.#openRows(source, failures);
-    for (const row of probed) {
-      row.isProbing = true;
+    const probed = this.#openStreaks(clientNames, failures);
+    for (const streak of probed) {
+      streak.isProbing = true;
     }
     try {
       const result = await attempt();
-      this.#record(classify(result, undefined), source, failures, probed);
+      this.#record(classify(result, undefined), clientNames, failures, probed);
       return result;
     } catch (error) {
-      this.#record(classify(undefined, error), source, failures, probed);
+      this.#record(classify(undefined, error), clientNames, failures, probed);
       throw error;
     }
   }
 
   /** Milliseconds. */
-  #waitOf(source: ClientNames, failures: Failures): number {
+  #waitOf(clientNames: ClientNames, failures: Failures): number {
     if (failures.areNone) {
       return 0;
     }
     const { probeInterval } = this.#rules;
-    const waits = this.#openRows(source, failures).map((row) => row.wait(probeInterval));
+    const waits = this.#openStreaks(clientNames, failures).map((streak) => streak.wait(probeInterval));
     const wait = Math.max(0, ...waits);
     // A client that failed lets others try first.
     const { all } = failures;
-    const isLater = this.#isOpenForAll(failures) && !all.isProbing && failures.known(source).length > 0;
+    const isLater =
+      this.#isOpenForAll(failures) && !all.isProbing && failures.streaksOf(clientNames).length > 0;
     return isLater ? Math.max(wait, all.wait(probeInterval) + probeInterval * 1000) : wait;
   }
 
-  /** The rows by which the breaker is open for this client. */
-  #openRows(source: ClientNames, failures: Failures): Row[] {
+  /** The streaks by which the breaker is open for this client. */
+  #openStreaks(clientNames: ClientNames, failures: Failures): Streak[] {
     if (failures.areNone) {
       return [];
     }
     if (this.#isOpenForAll(failures)) {
       return [failures.all];
     }
-    const known = failures.known(source);
+    const streaks = failures.streaksOf(clientNames);
     const isOpen =
-      known.length === source.length && known.every((row) => row.failures >= this.#rules.failures);
-    return isOpen ? known : [];
+      streaks.length === clientNames.length &&
+      streaks.every((streak) => streak.failures >= this.#rules.failures);
+    return isOpen ? streaks : [];
   }
 
   #isOpenForAll({ clients, all }: Failures): boolean {
@@ -182,14 +184,19 @@ export class CircuitBreaker {
     return clients >= failures || all.failures >= failures * ONE_CLIENTS_FACTOR;
   }
 
-  #record(outcome: AttemptOutcome, source: ClientNames, failures: Failures, probed: readonly Row[]): void {
-    for (const row of probed) {
-      row.isProbing = false;
+  #record(
+    outcome: AttemptOutcome,
+    clientNames: ClientNames,
+    failures: Failures,
+    probed: readonly Streak[],
+  ): void {
+    for (const streak of probed) {
+      streak.isProbing = false;
     }
-    // What was under way when the breaker opened says nothing of now. After `unknown` the next
+    // What was under way when the breaker opened says nothing of now. After `inconclusive` the next
     // attempt may be made at once.
-    const wasUnderWay = probed.length === 0 && this.#openRows(source, failures).length > 0;
-    if (wasUnderWay || outcome === 'unknown') {
+    const wasUnderWay = probed.length === 0 && this.#openStreaks(clientNames, failures).length > 0;
+    if (wasUnderWay || outcome === 'inconclusive') {
       return;
     }
     if (outcome === 'answered') {
@@ -200,20 +207,20 @@ export class CircuitBreaker {
     }
     const rest = typeof outcome === 'object' ? outcome.restFor : 0;
     const nextAttempt = performance.now() + Math.max(this.#rules.probeInterval, rest) * 1000;
-    failures.clients += failures.known(source).length === 0 ? 1 : 0;
-    const rows = source.map((name) => failures.rows.get(name) ?? new Row());
-    source.forEach((name, index) => {
-      failures.rows.set(name, rows[index]);
+    failures.clients += failures.streaksOf(clientNames).length === 0 ? 1 : 0;
+    const streaks = clientNames.map((name) => failures.streaks.get(name) ?? new Streak());
+    clientNames.forEach((name, index) => {
+      failures.streaks.set(name, streaks[index]);
     });
-    for (const row of [failures.all, ...rows]) {
-      row.failures += 1;
-      row.nextAttempt = nextAttempt;
+    for (const streak of [failures.all, ...streaks]) {
+      streak.failures += 1;
+      streak.nextAttempt = nextAttempt;
     }
     if (failures.clients < this.#rules.failures) {
       // One client may have caused all of it: the others wait no longer than they must.
       failures.all.nextAttempt = performance.now() + this.#rules.probeInterval * 1000;
     }
-    if (this.#openRows(source, failures).length > 0) {
+    if (this.#openStreaks(clientNames, failures).length > 0) {
       this.#show(true);
     }
   }
