@@ -19,7 +19,7 @@ const otherNames = [
 // We give these to a function of the user's.
 const isOptionType = ({ name }: PublicExport): boolean =>
   otherNames.includes(name) ||
-  (/^[A-Z]\w*Options$/.test(name) && !['ConnectionOptions', 'IdentityOptions'].includes(name));
+  (/^[A-Z]\w*Options$/.test(name) && !['ConnectionOptions', 'TlsClientAuthOptions'].includes(name));
 
 /** Every type whose members users give, by its name. */
 const optionTypes: ReadonlyMap<string, PublicExport> = new Map(

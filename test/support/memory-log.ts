@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LogPage, LogQuery, RevocationLog } from '@mtls-bound/core';
+import type { RevocationLog, RevocationLogPage, RevocationLogQuery } from '@mtls-bound/core';
 
 /** A log in the memory of the test, which can be harmed. */
 export class MemoryLog implements RevocationLog {
@@ -28,7 +28,7 @@ export class MemoryLog implements RevocationLog {
     return position;
   }
 
-  async read({ since, wait, signal }: LogQuery): Promise<LogPage> {
+  async read({ since, wait, signal }: RevocationLogQuery): Promise<RevocationLogPage> {
     this.#fail();
     const lastGiven = this.#count === 0 ? undefined : positionOf(this.#count);
     const deadline = performance.now() + wait;

@@ -1,12 +1,12 @@
 // Processes with a channel and a shared store, an authorization server, and clocks that a test moves: what a history of steps needs.
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import {
-  type ChannelListener,
   introspection,
   jwtAccessTokens,
   type ResourceServerOptions,
   type Revocation,
   type RevocationChannel,
+  type RevocationChannelListener,
 } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import { expect, vi } from 'vitest';
@@ -42,7 +42,7 @@ export class Story {
   readonly certificate: Awaited<ReturnType<typeof createTestKit>>['certificate'];
   readonly processes = new Map<string, GuardedApi>();
   readonly tokens = new Map<string, string>();
-  readonly listeners = new Map<string, ChannelListener>();
+  readonly listeners = new Map<string, RevocationChannelListener>();
   readonly stored = new Map<string, { readonly value: string; readonly until: number }>();
   /** By how many seconds the clock of the authorization server is ahead. */
   serverClock = 0;

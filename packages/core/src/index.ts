@@ -24,8 +24,8 @@ export {
 } from './authorization-server/client-authentication.js';
 export type {
   CertificateAndKey,
-  ClientIdentity,
-  IdentityOptions,
+  ReadCertificateAndKey,
+  TlsClientAuthOptions,
 } from './authorization-server/client-identity.js';
 export type { Http, HttpRequest } from './authorization-server/http.js';
 export {
@@ -160,13 +160,13 @@ export {
 } from './request/issuer-selection.js';
 export type { NodeRequest } from './request/node-request.js';
 export { createResourceServer, type ResourceServer } from './resource-server.js';
-export type { Answer } from './response/answer.js';
 export type { ErrorBody, RefusalBody, RefusalSummary } from './response/challenge.js';
+export type { HttpAnswer } from './response/http-answer.js';
 export { HttpRefusal } from './response/http-refusal.js';
 export { refusalOf } from './response/refusal-record.js';
 export type { ResourceMetadataOptions } from './response/resource-metadata.js';
-export type { ChannelListener, RevocationChannel } from './revocation/revocation-channel.js';
-export type { LogPage, LogQuery, RevocationLog } from './revocation/revocation-log.js';
+export type { RevocationChannel, RevocationChannelListener } from './revocation/revocation-channel.js';
+export type { RevocationLog, RevocationLogPage, RevocationLogQuery } from './revocation/revocation-log.js';
 export type { Revocation } from './revocation/revocations.js';
 export { interactionHeader } from './shared/interaction-id.js';
 export type {
@@ -197,7 +197,7 @@ export {
   type CertificateHeader,
   type CloudFrontOptions,
   type CloudflareOptions,
-  type CustomOptions,
+  type CustomHeaderOptions,
   caddy,
   cloudFoundry,
   cloudFront,

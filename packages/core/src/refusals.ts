@@ -5,9 +5,9 @@ import { copyRefusal, type RequestRefused, toRefusal } from './errors.js';
 import { type Explanation, publishRefused, type RefusedEvent, type ReportProblem } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
 import type { NodeRequest } from './request/node-request.js';
-import type { Answer } from './response/answer.js';
 import { type ChallengeRules, createRefusalAnswer, createUnserializedAnswer } from './response/challenge.js';
 import { describeForChallenge, type Explainer } from './response/explanation.js';
+import type { HttpAnswer } from './response/http-answer.js';
 import { HttpRefusal } from './response/http-refusal.js';
 import { recordRefusal } from './response/refusal-record.js';
 import { interactionOf } from './shared/interaction-id.js';
@@ -29,7 +29,7 @@ export interface Refusals {
     facts?: RefusedTokenFacts,
   ): never;
   /** Returns the HTTP answer to whatever was thrown for `req`. Never throws. */
-  answer(thrown: unknown, req: NodeRequest): Answer;
+  answer(thrown: unknown, req: NodeRequest): HttpAnswer;
   /**
    * Returns the error for the framework; `undefined` unless the option `onRefused` is `next`. Never
    * throws.

@@ -25,8 +25,8 @@ import type { NodeRequest } from './request/node-request.js';
 import { RequestAbortSignals } from './request/request-abort-signals.js';
 import { withConnectionClose } from './request/request-body.js';
 import { createRequestDecider } from './request-decider.js';
-import type { Answer } from './response/answer.js';
 import { createExplainer } from './response/explanation.js';
+import type { HttpAnswer } from './response/http-answer.js';
 import type { HttpRefusal } from './response/http-refusal.js';
 import { answerUpgrade } from './response/upgrade-answer.js';
 import { ChannelSync } from './revocation/channel-sync.js';
@@ -99,7 +99,7 @@ export interface ResourceServer {
     authorization: unknown,
     scope: RoutePolicy,
     body?: unknown,
-  ): Promise<Answer>;
+  ): Promise<HttpAnswer>;
   /**
    * Asks each authorization server for its metadata, and for its keys or about a made-up token.
    * Resolves if this API can check tokens. Rejects with `RequestRefused` otherwise, whose `code`
@@ -124,7 +124,7 @@ export interface ResourceServer {
    * for any other request. `undefined` itself without the option `resourceMetadata`.
    */
   readonly answerResourceMetadata:
-    | ((method: string | undefined, target: string | undefined) => Answer | undefined)
+    | ((method: string | undefined, target: string | undefined) => HttpAnswer | undefined)
     | undefined;
   /** How often `binding: 'report'` accepted a request that `required` would refuse, by code. */
   readonly reported: ReadonlyMap<RefusalCode, number>;
@@ -155,7 +155,7 @@ export interface ResourceServer {
    * Returns the HTTP answer to whatever `authorize` or `require` threw for `req`. Throws `TypeError`
    * only if `req` is missing.
    */
-  answer(thrown: unknown, req: NodeRequest): Answer;
+  answer(thrown: unknown, req: NodeRequest): HttpAnswer;
   /**
    * Answers an upgrade (RFC 9110 §7.8) or a CONNECT request for which `authorize` or `require`
    * threw, and closes its connection. If an earlier request on the connection has no answer yet, it
@@ -350,7 +350,7 @@ async function acceptRevocation(
   { throwRefusal, answer }: Refusals,
   revoke: (revocation: Revocation, from: RevocationEvent['from']) => Promise<void>,
   { authorization, scope, body }: { authorization: unknown; scope: RoutePolicy; body: unknown },
-): Promise<Answer> {
+): Promise<HttpAnswer> {
   try {
     const admitted = await require(req, authorization, scope);
     const { certificate, issuer } = admitted;

@@ -190,7 +190,7 @@ describe("selectIssuer: 'in-order', introspection next to JWTs", () => {
 
   it('an opaque token is introspected again while the channel is lost, and when it is back', async () => {
     let isActive = true;
-    const listeners: expressMtls.ChannelListener[] = [];
+    const listeners: expressMtls.RevocationChannelListener[] = [];
     const { status } = api(() => (isActive ? active() : { active: false }), {
       secret: 'a secret of at least 32 characters',
       maxAgeWhileUnsynced: 0,

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ChannelSync } from '../../../packages/core/src/revocation/channel-sync.js';
-import type { ChannelListener } from '../../../packages/core/src/revocation/revocation-channel.js';
+import type { RevocationChannelListener } from '../../../packages/core/src/revocation/revocation-channel.js';
 import type { Revocations } from '../../../packages/core/src/revocation/revocations.js';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 
@@ -10,12 +10,12 @@ const older = 'another one, of 32 characters or more';
 
 /** A channel in the test's hands, and what becomes of what it says. */
 function feedOver(secrets = [secret], id?: string) {
-  const listeners: ChannelListener[] = [];
+  const listeners: RevocationChannelListener[] = [];
   const end = vi.fn(async () => undefined);
   const channel = {
     ...(id !== undefined && { id }),
     publish: vi.fn(async (_message: string): Promise<unknown> => undefined),
-    subscribe: vi.fn(async (listener: ChannelListener) => {
+    subscribe: vi.fn(async (listener: RevocationChannelListener) => {
       listeners.push(listener);
       return end;
     }),
@@ -28,7 +28,14 @@ function feedOver(secrets = [secret], id?: string) {
       revocations as unknown as Revocations,
       report,
     );
-  return { feed, channel, revocations, report, end, listener: () => listeners.at(-1) as ChannelListener };
+  return {
+    feed,
+    channel,
+    revocations,
+    report,
+    end,
+    listener: () => listeners.at(-1) as RevocationChannelListener,
+  };
 }
 
 const settled = () => vi.advanceTimersByTimeAsync(0);

@@ -4,7 +4,7 @@ import type { RoutePolicy } from '../policy/route-policy.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { knownStateOf, stateOf } from '../request/request-state.js';
 import type { ResourceServer } from '../resource-server.js';
-import type { Answer } from '../response/answer.js';
+import type { HttpAnswer } from '../response/http-answer.js';
 import type { HttpRefusal } from '../response/http-refusal.js';
 import { refusingServer } from './refusing-server.js';
 
@@ -26,7 +26,7 @@ export interface Framework<Exchange, Next> {
   /** Passes an accepted request on. */
   pass(next: Next): unknown;
   /** Sends an answer. */
-  write(exchange: Exchange, answer: Answer): void;
+  write(exchange: Exchange, answer: HttpAnswer): void;
   /**
    * Hands a refusal to the error handling of the framework. Returns whether that took it: the
    * request is answered otherwise.
@@ -45,7 +45,7 @@ export interface AdapterSteps<Exchange, Next> {
   checkPolicy(policy: RoutePolicy, req: NodeRequest, exchange: Exchange, next: Next): unknown;
   /** Answers a request with what `ask` resolves to, or refuses it. */
   answerWith(
-    ask: (server: ResourceServer, authorization: unknown) => Promise<Answer>,
+    ask: (server: ResourceServer, authorization: unknown) => Promise<HttpAnswer>,
     req: NodeRequest,
     exchange: Exchange,
     next: Next,
@@ -179,7 +179,7 @@ export function createAdapterSteps<Exchange, Next>(
     checkPolicy,
     async answerWith(ask, req, exchange, next) {
       const server = acceptingServer(req);
-      let answer: Answer;
+      let answer: HttpAnswer;
       try {
         answer = await ask(server, authorizationOf(server, req, exchange));
       } catch (thrown) {

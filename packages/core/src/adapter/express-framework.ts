@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Answer } from '../response/answer.js';
+import type { HttpAnswer } from '../response/http-answer.js';
 import type { Framework } from './adapter-steps.js';
 
 type Next = (error?: unknown) => void;
@@ -52,7 +52,7 @@ function pass(next: Next): void {
  * caller waits for the answer, so an error would end the process. A plain 503 is tried instead, and
  * after that the connection ends.
  */
-function write(res: ServerResponse, { status, headers, body }: Answer): void {
+function write(res: ServerResponse, { status, headers, body }: HttpAnswer): void {
   if (res.headersSent) {
     return;
   }

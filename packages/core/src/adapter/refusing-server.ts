@@ -4,8 +4,8 @@ import { createProblemReporter, publishRefusedEarly } from '../observe/events.js
 import { http2StreamOf } from '../request/http2-request.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { ResourceServer } from '../resource-server.js';
-import type { Answer } from '../response/answer.js';
 import { type ChallengeRules, createRefusalAnswer, createUnserializedAnswer } from '../response/challenge.js';
+import type { HttpAnswer } from '../response/http-answer.js';
 import { HttpRefusal } from '../response/http-refusal.js';
 import { recordRefusal } from '../response/refusal-record.js';
 import { answerUpgrade } from '../response/upgrade-answer.js';
@@ -76,6 +76,6 @@ export const refusingServerNext: ResourceServer = Object.freeze({
   },
 });
 
-function answer(thrown: unknown, req: NodeRequest): Answer {
+function answer(thrown: unknown, req: NodeRequest): HttpAnswer {
   return createRefusalAnswer(recordRefusal(req, toRefusal(thrown)), req, rules);
 }

@@ -9,7 +9,11 @@ import { RequestRefused } from '../errors.js';
 import { type Deadline, untilOver } from '../shared/deadline.js';
 import { checkOption, functionLike, secretText } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
-import { type ClientIdentity, createClientIdentity, type IdentityOptions } from './client-identity.js';
+import {
+  createCertificateReader,
+  type ReadCertificateAndKey,
+  type TlsClientAuthOptions,
+} from './client-identity.js';
 import { createAssertionAuth, type PrivateKeyOptions } from './private-key.js';
 
 /** How this resource server proves to the authorization server who it is (RFC 7662 §2.1). */
@@ -22,7 +26,7 @@ export interface ClientAuthentication {
   /** Adds the proof to the request. The secret lives in here alone, out of reach of a log. */
   readonly authenticate: ClientAuth;
   /** This API's own certificate, for the methods that authenticate by TLS (RFC 8705 §2). */
-  readonly identity?: ClientIdentity;
+  readonly identity?: ReadCertificateAndKey;
 }
 
 /** The proofs that add the same to each request of a client. */
@@ -101,22 +105,22 @@ export function privateKeyJwt(options: PrivateKeyOptions): ClientAuthentication 
  * @example
  * mtlsBound({ clientAuthentication: tlsClientAuth({ certFile: 'api.pem', keyFile: 'api.key' }) })
  */
-export function tlsClientAuth(options: IdentityOptions): ClientAuthentication {
+export function tlsClientAuth(options: TlsClientAuthOptions): ClientAuthentication {
   return byCertificate('tls_client_auth', 'tlsClientAuth()', options);
 }
 
 /**
  * This API's own self-signed certificate, registered at the authorization server (RFC 8705 §2.2).
  */
-export function selfSignedTlsClientAuth(options: IdentityOptions): ClientAuthentication {
+export function selfSignedTlsClientAuth(options: TlsClientAuthOptions): ClientAuthentication {
   return byCertificate('self_signed_tls_client_auth', 'selfSignedTlsClientAuth()', options);
 }
 
-function byCertificate(method: string, path: string, options: IdentityOptions): ClientAuthentication {
+function byCertificate(method: string, path: string, options: TlsClientAuthOptions): ClientAuthentication {
   return markConstant({
     method,
     authenticate: TlsClientAuth(),
-    identity: createClientIdentity(path, options),
+    identity: createCertificateReader(path, options),
   });
 }
 

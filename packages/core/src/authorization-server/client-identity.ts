@@ -36,21 +36,21 @@ export const identityFileOptions = optionGroup({
 });
 
 /** Where this API's client certificate for mutual TLS comes from: text, files, or a function. */
-export type IdentityOptions =
+export type TlsClientAuthOptions =
   | CertificateAndKey
   /** Read again when they change: a renewed certificate needs no restart. */
   | OptionsOf<typeof identityFileOptions>
   /** Asked for each exchange; the same object as before means that nothing changed. */
   | (() => CertificateAndKey | Promise<CertificateAndKey>);
 
-/** Returns this API's current certificate: the same object for as long as it has not changed. */
-export type ClientIdentity = () => CertificateAndKey | Promise<CertificateAndKey>;
+/** Returns this API's current certificate and its key: the same object until they change. */
+export type ReadCertificateAndKey = () => CertificateAndKey | Promise<CertificateAndKey>;
 
 /**
  * Throws `ConfigurationError` unless certificate and key are there, can be read, and belong
  * together.
  */
-export function createClientIdentity(path: string, options: IdentityOptions): ClientIdentity {
+export function createCertificateReader(path: string, options: TlsClientAuthOptions): ReadCertificateAndKey {
   if (typeof options === 'function') {
     return readGivenIdentity(path, options);
   }
@@ -67,7 +67,10 @@ export function createClientIdentity(path: string, options: IdentityOptions): Cl
   return fromFiles(path, given.get('certFile'), given.get('keyFile'));
 }
 
-function readGivenIdentity(path: string, give: Extract<IdentityOptions, () => unknown>): ClientIdentity {
+function readGivenIdentity(
+  path: string,
+  give: Extract<TlsClientAuthOptions, () => unknown>,
+): ReadCertificateAndKey {
   let current: { given: unknown; pair: CertificateAndKey } | undefined;
   return async () => {
     const given: unknown = await give();
@@ -84,7 +87,7 @@ function readGivenIdentity(path: string, give: Extract<IdentityOptions, () => un
   };
 }
 
-function fromFiles(path: string, certFile: string, keyFile: string): ClientIdentity {
+function fromFiles(path: string, certFile: string, keyFile: string): ReadCertificateAndKey {
   let current = atStart(path, certFile, keyFile);
   let seen = '';
   const report = createProblemReporter();

@@ -7,7 +7,7 @@ import { Deadline, TimeIsOver, untilOver, withDeadline } from '../shared/deadlin
 import { ignoreRejection, isPromised } from '../shared/promises.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
-import type { CertificateAndKey, ClientIdentity } from './client-identity.js';
+import type { CertificateAndKey, ReadCertificateAndKey } from './client-identity.js';
 import { nodeFetch } from './lazy-modules.js';
 import { type AgentFactory, createPool, type Pool, type PooledExchange } from './pool.js';
 import type { Requester } from './requester.js';
@@ -70,7 +70,7 @@ export class StaleConnection extends RequestRefused {}
  */
 export function createHttp(
   rules: HttpRules,
-  identity?: ClientIdentity,
+  identity?: ReadCertificateAndKey,
 ): { readonly send: Http; readonly close: () => void } {
   const { timeout, maxResponseSize, ca } = rules;
   const pool = createPool(ca, rules.agent);
@@ -134,7 +134,7 @@ export class QuestionRequest implements TimedRequest {
 
 type Send = (url: string, request: TimedRequest) => Promise<Response>;
 
-function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ClientIdentity): Send {
+function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ReadCertificateAndKey): Send {
   nodeFetch.preload();
   return async (url, { method, headers, body = null, deadline }) => {
     const { default: fetch } = nodeFetch.loaded() ?? (await nodeFetch.load());
@@ -329,7 +329,10 @@ function fetchErrorType(error: unknown): string | undefined {
 }
 
 /** A missing client certificate is a failure of this API, not of the authorization server. */
-async function ownCertificate(identity: ClientIdentity, deadline: Deadline): Promise<CertificateAndKey> {
+async function ownCertificate(
+  identity: ReadCertificateAndKey,
+  deadline: Deadline,
+): Promise<CertificateAndKey> {
   try {
     return await untilOver(deadline, identity);
   } catch (error) {

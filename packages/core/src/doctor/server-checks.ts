@@ -1,7 +1,7 @@
 import { randomUUID, X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 import { type AcceptedIssuer, createAcceptedIssuer } from '../authorization-server/accepted-issuers.js';
-import type { ClientIdentity } from '../authorization-server/client-identity.js';
+import type { ReadCertificateAndKey } from '../authorization-server/client-identity.js';
 import { createHttp, unknownCaCodes } from '../authorization-server/http.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { type RequestRefused, toRefusal } from '../errors.js';
@@ -103,7 +103,7 @@ const day = 86_400_000;
 /** Seconds for a function of the user's own. */
 const PATIENCE = 10;
 
-async function checkOwnCertificate(identity: ClientIdentity | undefined): Promise<Finding[]> {
+async function checkOwnCertificate(identity: ReadCertificateAndKey | undefined): Promise<Finding[]> {
   if (identity === undefined) {
     return [];
   }

@@ -4,7 +4,7 @@ import type { SharedStore } from '../cache/shared-cache.js';
 import type { Settings } from '../options/resource-server-options.js';
 import { parseEntry } from '../revocation/log-entry.js';
 import { ENTRY_SEAL } from '../revocation/log-seals.js';
-import type { LogPage, LogRules } from '../revocation/revocation-log.js';
+import type { LogRules, RevocationLogPage } from '../revocation/revocation-log.js';
 import { ignoreRejection } from '../shared/promises.js';
 import { createSeal } from '../shared/sealing.js';
 import { describeError } from '../shared/shown-error.js';
@@ -90,7 +90,7 @@ async function readBack(store: SharedStore): Promise<Captured<unknown>> {
 
 /** Reads the log to its end, and looks at when its newest entry was written. */
 async function checkLog({ log, secrets }: LogRules): Promise<Finding> {
-  let newest: LogPage['entries'][number] | undefined;
+  let newest: RevocationLogPage['entries'][number] | undefined;
   let count = 0;
   let end: string | undefined;
   do {

@@ -1,8 +1,8 @@
 import type { SharedLock } from '../cache/shared-cache.js';
 import type { ProofStore } from '../dpop/proof-use.js';
 import { TellableError } from '../errors.js';
-import type { ChannelListener, RevocationChannel } from '../revocation/revocation-channel.js';
-import type { LogPage, LogQuery, RevocationLog } from '../revocation/revocation-log.js';
+import type { RevocationChannel, RevocationChannelListener } from '../revocation/revocation-channel.js';
+import type { RevocationLog, RevocationLogPage, RevocationLogQuery } from '../revocation/revocation-log.js';
 import {
   type OptionsOf,
   optionGroup,
@@ -44,7 +44,7 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
   return {
     id: name,
     publish: (message) => client.publish(name, message),
-    async subscribe({ message, lost, restored }: ChannelListener, signal?: AbortSignal) {
+    async subscribe({ message, lost, restored }: RevocationChannelListener, signal?: AbortSignal) {
       // A signal that is aborted calls no listener: nothing would end the connection.
       signal?.throwIfAborted();
       const subscriber = duplicated(client.duplicate());
@@ -285,7 +285,12 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       }, signal);
     },
 
-    async read({ since, wait, signal, mustReconnect = false }: LogQuery): Promise<LogPage> {
+    async read({
+      since,
+      wait,
+      signal,
+      mustReconnect = false,
+    }: RevocationLogQuery): Promise<RevocationLogPage> {
       if (mustReconnect) {
         // Reading and writing then go to one server: a write under way ends its connection too.
         reconnects += 1;

@@ -1,6 +1,6 @@
 import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
-import type { Answer } from '../response/answer.js';
+import type { HttpAnswer } from '../response/http-answer.js';
 import { mediaTypeOf } from '../shared/media-type.js';
 import { headerValues } from './header-lines.js';
 import { http2StreamOf } from './http2-request.js';
@@ -26,7 +26,7 @@ const unending = new WeakSet<NodeRequest>();
  * is not read: the rest of the body would keep the connection open. Over HTTP/2 only the stream of
  * the request ends.
  */
-export function withConnectionClose(req: NodeRequest, answer: Answer): Answer {
+export function withConnectionClose(req: NodeRequest, answer: HttpAnswer): HttpAnswer {
   const mustClose = unending.has(req) && http2StreamOf(req) === undefined;
   return mustClose ? { ...answer, headers: { ...answer.headers, Connection: 'close' } } : answer;
 }

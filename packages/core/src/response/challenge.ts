@@ -4,7 +4,7 @@ import type { ReportProblem } from '../observe/events.js';
 import { hasDpopScheme, type TokenScheme } from '../request/credentials.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isPromised } from '../shared/promises.js';
-import type { Answer } from './answer.js';
+import type { HttpAnswer } from './http-answer.js';
 
 /** What the body of a refusal is made of. */
 export interface RefusalBody {
@@ -91,7 +91,7 @@ export function createRefusalAnswer(
   refusal: RequestRefused,
   req: NodeRequest,
   rules: ChallengeRules,
-): Answer {
+): HttpAnswer {
   const { status, headers, body: value } = createUnserializedAnswer(refusal, req, rules);
   const body = JSON.stringify(value) ?? '';
   return {

@@ -1,6 +1,6 @@
 import { type OptionsOf, optional, optionGroup, required, type SettingsOf } from '../shared/option-group.js';
 import { isPlainObject, issuerUrl, type OptionRule, scopeList } from '../shared/option-rules.js';
-import type { Answer } from './answer.js';
+import type { HttpAnswer } from './http-answer.js';
 
 const ownMembers = [
   'resource',
@@ -49,7 +49,7 @@ export interface ResourceMetadataOptions extends OptionsOf<typeof resourceMetada
 export interface ResourceMetadata {
   readonly url: string;
   /** The answer to a request for it; undefined for any other request. */
-  answerTo(method: string | undefined, target: string | undefined): Answer | undefined;
+  answerTo(method: string | undefined, target: string | undefined): HttpAnswer | undefined;
 }
 
 /** Seconds for which clients may keep the document (RFC 9728 §7.10). */
@@ -78,7 +78,7 @@ export function createResourceMetadata(
     dpop_signing_alg_values_supported: dpopAlgorithms,
     ...members,
   });
-  const answer: Answer = Object.freeze({
+  const answer: HttpAnswer = Object.freeze({
     status: 200,
     headers: Object.freeze({
       'Content-Type': 'application/json',

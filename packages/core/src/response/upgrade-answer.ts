@@ -1,6 +1,6 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { constants, type ServerHttp2Stream } from 'node:http2';
-import type { Answer } from './answer.js';
+import type { HttpAnswer } from './http-answer.js';
 
 /**
  * Writes an answer onto the connection of an upgrade or a CONNECT request, which Node gives no
@@ -13,7 +13,7 @@ import type { Answer } from './answer.js';
  */
 export function answerUpgrade(
   req: IncomingMessage,
-  { status, headers, body }: Answer,
+  { status, headers, body }: HttpAnswer,
   stream: ServerHttp2Stream | undefined,
 ): void {
   if (stream !== undefined) {

@@ -18,7 +18,7 @@ import { LogWriter } from './log-writer.js';
 import { QuietPeriods } from './quiet-periods.js';
 import type { Attestation } from './read-entries.js';
 import { RecentNotices } from './recent-notices.js';
-import type { LogPage, LogRules } from './revocation-log.js';
+import type { LogRules, RevocationLogPage } from './revocation-log.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
 import { TimedLog } from './timed-log.js';
 
@@ -313,7 +313,7 @@ export class LogSync {
    * Returns whether a page is of the log that this process knows, and follows what it has read. If
    * not, handles the loss: the page must not be read.
    */
-  async #checkPage(page: LogPage): Promise<boolean> {
+  async #checkPage(page: RevocationLogPage): Promise<boolean> {
     const since = this.#position ?? '';
     const lastGiven = page.lastGiven ?? '';
     const isSameLog = this.#naming.isOfSameLog(page.name);

@@ -19,11 +19,11 @@ export interface RevocationChannel {
    * waited for. `signal` aborts when `close()` runs: a subscription that is still on its way must
    * then end too.
    */
-  subscribe(listener: ChannelListener, signal?: AbortSignal): Promise<() => Promise<unknown>>;
+  subscribe(listener: RevocationChannelListener, signal?: AbortSignal): Promise<() => Promise<unknown>>;
 }
 
 /** What a channel calls. */
-export interface ChannelListener {
+export interface RevocationChannelListener {
   /** A message arrived. */
   readonly message: (message: string) => void;
   /** Messages may be missed from now on. */

@@ -25,13 +25,13 @@ export interface RevocationLog {
    * Waits up to `wait` milliseconds for one. Rejects, and leaves nothing behind, if `signal`
    * aborts.
    */
-  read(query: LogQuery): Promise<LogPage>;
+  read(query: RevocationLogQuery): Promise<RevocationLogPage>;
   /** Ends connections of its own that are not in use. Default: not called. */
   close?(): unknown;
 }
 
 /** What a process wants to read. */
-export interface LogQuery {
+export interface RevocationLogQuery {
   readonly since: string | undefined;
   /** Milliseconds. */
   readonly wait: number;
@@ -45,7 +45,7 @@ export interface LogQuery {
 }
 
 /** What a process read. */
-export interface LogPage {
+export interface RevocationLogPage {
   /** The log's name, read after the entries; undefined where it has none. */
   readonly name: string | undefined;
   /**

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withTimeLimit } from '../shared/time-limit.js';
 import { READ_WAIT, STORE_TIMEOUT } from './log-timing.js';
-import type { LogPage, LogQuery, RevocationLog } from './revocation-log.js';
+import type { RevocationLog, RevocationLogPage, RevocationLogQuery } from './revocation-log.js';
 
 /** Calls a log within time limits, and ends each call when the process leaves the log. */
 export class TimedLog {
@@ -18,7 +18,7 @@ export class TimedLog {
     return this.#bounded(STORE_TIMEOUT, (signal) => this.#log.open(name, mustReplace, signal));
   }
 
-  read(query: Omit<LogQuery, 'signal'>): Promise<LogPage> {
+  read(query: Omit<RevocationLogQuery, 'signal'>): Promise<RevocationLogPage> {
     return this.#bounded(READ_WAIT / 1000 + STORE_TIMEOUT, (signal) => this.#log.read({ ...query, signal }));
   }
 

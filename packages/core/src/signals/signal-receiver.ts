@@ -9,7 +9,7 @@ import { createProblemReporter, publishSignal, type SignalEvent } from '../obser
 import type { NodeRequest } from '../request/node-request.js';
 import { withConnectionClose } from '../request/request-body.js';
 import type { ResourceServer } from '../resource-server.js';
-import type { Answer } from '../response/answer.js';
+import type { HttpAnswer } from '../response/http-answer.js';
 import type { Revocation } from '../revocation/revocations.js';
 import { untilAborted, withTimeoutSignal } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
@@ -35,7 +35,7 @@ export interface SignalReceiver {
    *
    * @param body what a body parser made of the request's body, when one ran
    */
-  acceptPush(req: NodeRequest, body?: unknown): Promise<Answer>;
+  acceptPush(req: NodeRequest, body?: unknown): Promise<HttpAnswer>;
   /**
    * Has the stream send events of a subject (SSF 1.0 §8.1.3.2), for a transmitter whose
    * `default_subjects` is `NONE`. Rejects if the transmitter does not accept it, and with
@@ -310,7 +310,7 @@ export function createSignalReceiver(
   }
 
   return Object.freeze({
-    async acceptPush(req: NodeRequest, body?: unknown): Promise<Answer> {
+    async acceptPush(req: NodeRequest, body?: unknown): Promise<HttpAnswer> {
       try {
         await receive(async () => {
           if (secret !== undefined) {
@@ -370,7 +370,7 @@ export function createSignalReceiver(
     });
   }
 
-  function refusal({ err, message }: SetRefused): Answer {
+  function refusal({ err, message }: SetRefused): HttpAnswer {
     return {
       status: err === 'authentication_failed' ? 401 : 400,
       headers: {
@@ -383,7 +383,7 @@ export function createSignalReceiver(
     };
   }
 
-  function trouble(error: unknown): Answer {
+  function trouble(error: unknown): HttpAnswer {
     const { retryAfter = 5 } = toRefusal(error);
     reportFailed(error, 'it must be sent again');
     return {

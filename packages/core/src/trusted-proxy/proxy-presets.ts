@@ -666,10 +666,10 @@ export const customHeaderOptions = optionGroup({
 });
 
 /** A proxy that you describe yourself. */
-export interface CustomOptions extends OptionsOf<typeof customHeaderOptions> {}
+export interface CustomHeaderOptions extends OptionsOf<typeof customHeaderOptions> {}
 
 /** A proxy that none of the presets fits. */
-export function customHeader(options: CustomOptions): ProxyPreset {
+export function customHeader(options: CustomHeaderOptions): ProxyPreset {
   const given = new OptionReader('customHeader()', options, customHeaderOptions);
   const { header, decode, name, verifyHeader, thumbprintOnly } = given.settings();
   const data = {
@@ -681,7 +681,7 @@ export function customHeader(options: CustomOptions): ProxyPreset {
   return preset(name, { header, verifyHeader }, data, given.path);
 }
 
-function decodeByUser(decode: CustomOptions['decode'], value: string): DecodedCertificate {
+function decodeByUser(decode: CustomHeaderOptions['decode'], value: string): DecodedCertificate {
   let returned: unknown;
   try {
     returned = decode(value);

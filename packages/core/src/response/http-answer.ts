@@ -1,5 +1,5 @@
 /** An HTTP answer, for any framework to send as it is. */
-export interface Answer {
+export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   /** JSON, or empty. */
