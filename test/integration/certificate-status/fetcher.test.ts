@@ -94,6 +94,27 @@ describe('a fetch of a list', () => {
     expect([asked.length, most]).toEqual([40, 4]);
   });
 
+  it.each<[string, typeof answer]>([
+    ['a status of an error', (_req, res) => res.writeHead(500).end()],
+    ['a length above the limit', (_req, res) => res.writeHead(200, { 'content-length': 1_001 }).write('a')],
+    ['more bytes than the limit', (_req, res) => res.write(Buffer.alloc(1_001))],
+  ])('runs next to three others of an origin that answered with %s', async (_title, handler) => {
+    let now = 0;
+    let most = 0;
+    use(handler);
+    await expect(get()).rejects.toThrow();
+    answer = (_req, res) => {
+      now += 1;
+      most = Math.max(most, now);
+      setTimeout(() => {
+        now -= 1;
+        res.end('list');
+      }, 50);
+    };
+    await Promise.all(Array.from({ length: 4 }, (_, index) => get(`/${index}.crl`)));
+    expect(most).toBe(4);
+  });
+
   it.each<[string, typeof answer, StatusReasonCode, RegExp]>([
     [
       'a redirect',
@@ -111,7 +132,7 @@ describe('a fetch of a list', () => {
     ],
     [
       'more bytes than the limit',
-      (_req, res) => res.end(Buffer.alloc(1_001)),
+      (_req, res) => res.write(Buffer.alloc(1_001)),
       'too_large',
       /more than 1000 bytes/,
     ],

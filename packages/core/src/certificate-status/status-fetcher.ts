@@ -266,7 +266,7 @@ function exchange(
         size += chunk.length;
         if (size > maxSize) {
           chunks.length = 0;
-          fail(new StatusError(tooLarge(maxSize)));
+          fail(new AnswerNotUsable(tooLarge(maxSize)));
         } else {
           chunks.push(chunk);
         }
