@@ -238,6 +238,35 @@ describe('refreshAhead', () => {
     await expect(get('t')).rejects.toThrow('down');
   });
 
+  it.each([0, 30])('a refresh that fails uses no old answer, with staleIfError: %i', async (staleIfError) => {
+    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockRejectedValue(outage);
+    const { get } = cacheOver(read, { refreshAhead: 20, staleIfError });
+    await get('t');
+    vi.advanceTimersByTime(50_000);
+    await get('t');
+    await turn();
+    expect(read).toHaveBeenCalledTimes(2);
+    expect(events).toEqual([]);
+  });
+
+  it('each request that waits for a refresh that fails gets an old answer, and an event says so', async () => {
+    let fail = (): void => undefined;
+    const failing = new Promise<never>((_resolve, reject) => {
+      fail = () => reject(outage);
+    });
+    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockReturnValueOnce(failing);
+    const { get } = cacheOver(read, { refreshAhead: 20, staleIfError: 30 });
+    await get('t');
+    vi.advanceTimersByTime(50_000);
+    await get('t');
+    vi.advanceTimersByTime(15_000);
+    const waiting = [get('t'), get('t')];
+    fail();
+    expect(await Promise.all(waiting)).toMatchObject([{ issuer }, { issuer }]);
+    expect(read).toHaveBeenCalledTimes(2);
+    expect(events).toEqual([{ result: 'stale' }, { result: 'stale' }]);
+  });
+
   it('a token that a refresh finds inactive is refused from then on', async () => {
     const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockResolvedValue('token_inactive');
     const { get } = cacheOver(read, { refreshAhead: 20 });

@@ -206,7 +206,8 @@ export class TokenCache {
       return;
     }
     this.#refreshes += 1;
-    this.#askOrUseStale({ ...about, requester })
+    // If it fails, no request needs an old answer: one that waits for it looks for its own.
+    this.#ask({ ...about, requester })
       .catch(() => undefined)
       .finally(() => {
         this.#refreshes -= 1;
@@ -325,18 +326,20 @@ export class TokenCache {
     return known;
   }
 
-  #askOrUseStale(question: Question): Promise<DatedToken | TokenRejection> {
-    return this.#join(question.key, async () => {
-      try {
-        return await this.#findSharedOr(question, () => this.#askServer(question));
-      } catch (trouble) {
-        const stale = this.#substitute(question.key, trouble);
-        if (stale === undefined) {
-          throw trouble;
-        }
-        return stale;
+  async #askOrUseStale(question: Question): Promise<DatedToken | TokenRejection> {
+    try {
+      return await this.#ask(question);
+    } catch (trouble) {
+      const stale = this.#substitute(question.key, trouble);
+      if (stale === undefined) {
+        throw trouble;
       }
-    });
+      return stale;
+    }
+  }
+
+  #ask(question: Question): Promise<DatedToken | TokenRejection> {
+    return this.#join(question.key, () => this.#findSharedOr(question, () => this.#askServer(question)));
   }
 
   /** Joins the open question of this name, or opens it. */

@@ -102,13 +102,15 @@ export interface IntrospectionEvent {
   outcome?: 'active' | RefusalCode;
 }
 
-/** Published on `mtls-bound:cache` for each look at what is known of a token. */
+/** Published on `mtls-bound:cache` when a token is looked up, and for what answers it after a miss. */
 export interface CacheEvent {
   /**
-   * `hit`: an active token's claims; `rejection_hit`: that the token was rejected; `miss`: this process
-   * does not know the token. After a miss, unless the flood guard refuses, the authorization server is
-   * asked or a JWT is verified, but for `shared_hit`: the shared tier knew; and `stale`: the
-   * authorization server could not be asked, and an old answer was used.
+   * For each look-up. `hit`: the claims of an active token are cached; `rejection_hit`: a rejection
+   * of the token is cached; `miss`: this process has no answer that can be used.
+   *
+   * `shared_hit`: an answer was read from the shared cache, once for all requests that wait for it, or
+   * for a refresh in the background. `stale`: a request got an answer that is too old, after the miss,
+   * because the authorization server gave none (`cache.staleIfError`).
    */
   readonly result: 'hit' | 'rejection_hit' | 'miss' | 'shared_hit' | 'stale';
 }
