@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { usage } from '../../packages/core/src/doctor/main.js';
 import { remedies } from '../../packages/core/src/doctor/remedies.js';
 import { RequestRefused, refusalCodes } from '../../packages/core/src/errors.js';
+import { hintForStatus } from '../../packages/core/src/response/chain-hints.js';
 import { root, textOf } from './pages.js';
 
 /** The rows of the table under a heading, each as its cells. */
@@ -100,7 +101,9 @@ describe('docs/reference/doctor.md', () => {
   it('has every code of a problem or warning that the sources have, and no other', () => {
     const given = literalsIn(firstArguments(/(?:problem|warning|finding|brokenProof)/, texts));
     const isWell = (code: string) => literalsIn(firstArguments(/ok/, texts)).has(code);
-    const expected = [...new Set([...given, ...compared.map(String)])].filter(
+    // The row of one hint stands for those of all statuses that are unknown.
+    const ofStatus = hintForStatus('unreadable').code;
+    const expected = [...new Set([...given, ...compared.map(String), ofStatus])].filter(
       (code) => !isRefusal(code) && !isWell(code),
     );
     const listed = codesOf(tableUnder('docs/reference/doctor.md', 'What it finds')).filter(

@@ -606,6 +606,7 @@ describe('the source alone', () => {
     secret: 'lacks the shared secret; is it set in the same block of the proxy as the certificate header?',
     certificate: 'came over a connection without one of the proxyCertificate thumbprints',
   };
+  const reasons = { address: 'other_address', secret: 'no_secret', certificate: 'other_certificate' };
   const stranger: Peer = { remoteAddress: '192.0.2.1' };
 
   it.each<[keyof typeof faults, () => Partial<ProxyHeaderOptions>, () => Peer, string]>([
@@ -626,6 +627,7 @@ describe('the source alone', () => {
     ]);
     expect(source.explainMissing?.(req)).toEqual({
       code: 'proxy_not_trusted',
+      reason: reasons[fault],
       text: `x-cert was ignored: the request ${faults[fault]}`,
     });
   });

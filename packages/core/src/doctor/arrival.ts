@@ -11,8 +11,9 @@ import { toRefusal } from '../errors.js';
 import { lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { isCaCertificate, isSelfIssued } from '../response/explanation.js';
+import type { Hint } from '../shared/hint.js';
 import * as proxies from '../trusted-proxy/proxy-presets.js';
-import { addressFault, secretFault } from '../trusted-proxy/trusted-proxy.js';
+import type { TrustFaultCode } from '../trusted-proxy/trusted-proxy.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 import { notShown } from './mask.js';
 
@@ -138,13 +139,13 @@ function asConfigured(
       ...guessEncoding(headers),
     ];
   }
-  const { code, text } = source.explainMissing?.(req) ?? {
+  const { code, reason, text }: Hint = source.explainMissing?.(req) ?? {
     code: 'no_certificate',
     text: 'the option certificate gave none',
   };
   return [
     code === 'proxy_not_trusted'
-      ? problem('proxy_not_trusted', text, fixOfTrust(text, connectionOf(req)?.remoteAddress ?? "'unix'"))
+      ? problem('proxy_not_trusted', text, fixOfTrust(reason, connectionOf(req)?.remoteAddress ?? "'unix'"))
       : warning('no_certificate', text, 'try with a client that presents a certificate'),
   ];
 }
@@ -175,13 +176,16 @@ function authorityFindings(certificate: ClientCertificate, { fromConnection }: C
   ];
 }
 
+const otherAddress: TrustFaultCode = 'other_address';
+const noSecret: TrustFaultCode = 'no_secret';
+
 /** Names only the condition that the peer does not meet. */
-function fixOfTrust(text: string, peer: string): string {
+function fixOfTrust(reason: string | undefined, peer: string): string {
   const through = 'if this request came through the proxy, let ';
-  if (text.endsWith(addressFault)) {
+  if (reason === otherAddress) {
     return `${through}trust name the proxy's address (${peer})`;
   }
-  return text.endsWith(secretFault)
+  return reason === noSecret
     ? `${through}it send the value of the option secret, next to the certificate header`
     : `${through}proxyCertificate describe the proxy's own certificate`;
 }

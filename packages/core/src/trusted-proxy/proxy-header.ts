@@ -3,10 +3,11 @@ import { type CertificateSource, ClientCertificate } from '../certificate/client
 import { connectionOf } from '../certificate/connection.js';
 import { type CertificateDecoder, certificateList, runDecoder } from '../certificate/encodings.js';
 import { type FailedVerdict, readFailedVerdict } from '../certificate/verify-error.js';
-import { RequestRefused, TellableError } from '../errors.js';
+import { type Reason, RequestRefused, TellableError } from '../errors.js';
 import { createProblemReporter, type ReportProblem } from '../observe/events.js';
 import { hasHeaderLines, indexOfLine, lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
+import type { Hint } from '../shared/hint.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
   nestedRule,
@@ -185,7 +186,7 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     }
     const fault = findFault(req);
     if (fault !== undefined) {
-      reportUntrusted(report, req, fault, header);
+      reportUntrusted(report, req, fault.why, header);
       return undefined;
     }
     const { rawHeaders } = req;
@@ -227,17 +228,18 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
     return certificate;
   };
   /** Never throws. */
-  const explainFault = (req: NodeRequest): string | undefined => {
+  const explainFault = (req: NodeRequest): Reason | undefined => {
     try {
       return findFault(req);
     } catch {
-      return 'came from a peer whose trust could not be checked';
+      return notChecked;
     }
   };
-  const explainMissing = (req: NodeRequest) => {
+  const explainMissing = (req: NodeRequest): Hint => {
     const fault = explainFault(req);
     if (fault !== undefined) {
-      return { code: 'proxy_not_trusted', text: `${header} was ignored: the request ${fault}` };
+      const text = `${header} was ignored: the request ${fault.why}`;
+      return { code: 'proxy_not_trusted', reason: fault.code, text };
     }
     return lineValues(req.rawHeaders, header).length === 0
       ? {
@@ -253,6 +255,11 @@ export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): C
   const knows = { knowsVerified, thumbprintOnly: thumbprintOnly === true };
   return Object.freeze(Object.assign(source, headers, knows, { prepare, explainMissing }));
 }
+
+const notChecked: Reason = {
+  code: 'not_checked',
+  why: 'came from a peer whose trust could not be checked',
+};
 
 /** A text may be shown for several verdicts. */
 function isOfVerdict(remembered: ClientCertificate, failure: FailedVerdict | undefined): boolean {

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Connection, connectionOf, isUnixSocket } from '../certificate/connection.js';
 import { x509 } from '../certificate/lazy-x509.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
-import { RequestRefused, TellableError } from '../errors.js';
+import { type Reason, RequestRefused, TellableError } from '../errors.js';
 import { createProblemReporter } from '../observe/events.js';
 import { lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
@@ -106,13 +106,19 @@ export interface TrustOptions extends OptionsOf<typeof trustOptions> {}
 /** The options, checked and completed. */
 export type TrustSettings = SettingsOf<typeof trustOptions>;
 
+/** Which condition of `TrustOptions` a peer does not meet. */
+export type TrustFaultCode = 'other_address' | 'no_secret' | 'other_certificate';
+
+/** Why a peer is not the trusted proxy. The text stands behind the words "the request". */
+export type TrustFault = Reason<TrustFaultCode>;
+
 /** Decides whether a request comes from a trusted proxy, before any header of a certificate is read. */
 export interface TrustCheck {
   /**
-   * Returns what is wrong with the peer, behind the words "the request"; `undefined` for a trusted proxy.
-   * Throws `RequestRefused` while that can't be decided.
+   * Returns what is wrong with the peer; `undefined` for a trusted proxy. Throws `RequestRefused` while
+   * that can't be decided.
    */
-  readonly findFault: (req: NodeRequest) => string | undefined;
+  readonly findFault: (req: NodeRequest) => TrustFault | undefined;
   /**
    * Returns what to wait for before `findFault`; `undefined` if there is nothing. Rejects with
    * `RequestRefused`.
@@ -120,11 +126,27 @@ export interface TrustCheck {
   readonly prepare: (now: number) => Promise<unknown> | undefined;
 }
 
-/** What a hint says of a peer whose address is not trusted. */
-export const addressFault = 'is not from an address that trust names';
-/** What a hint says of a peer that does not send the secret. */
-export const secretFault =
-  'lacks the shared secret; is it set in the same block of the proxy as the certificate header?';
+const addressFault: TrustFault = {
+  code: 'other_address',
+  why: 'is not from an address that trust names',
+};
+
+const secretFault: TrustFault = {
+  code: 'no_secret',
+  why: 'lacks the shared secret; is it set in the same block of the proxy as the certificate header?',
+};
+
+const thumbprintFault: TrustFault = {
+  code: 'other_certificate',
+  why: 'came over a connection without one of the proxyCertificate thumbprints',
+};
+
+const noCertificateFault: TrustFault = {
+  code: 'other_certificate',
+  why:
+    'came over a connection without a certificate of the proxy: the proxy sends none, or the server ' +
+    'does not ask for one (requestCert: true)',
+};
 
 /**
  * Throws `ConfigurationError` for options that are wrong; a range of every address, `/0`, is one.
@@ -174,19 +196,16 @@ function hopCheck(given: ProxyCertificates): TrustCheck {
       : callAll([loading, ...preparing].map((one) => () => one));
   };
 
-  const findFault = (req: NodeRequest): string | undefined => {
+  const findFault = (req: NodeRequest): TrustFault | undefined => {
     const certificate = certificateOf(req);
     if (certificate !== undefined && thumbprints.has(certificate.thumbprint)) {
       return undefined;
     }
     if (proxies.length === 0) {
-      return 'came over a connection without one of the proxyCertificate thumbprints';
+      return thumbprintFault;
     }
     if (certificate === undefined) {
-      return (
-        'came over a connection without a certificate of the proxy: the proxy sends none, or the server ' +
-        'does not ask for one (requestCert: true)'
-      );
+      return noCertificateFault;
     }
     const now = Date.now();
     const preparing = prepare(now);
@@ -203,10 +222,12 @@ function hopCheck(given: ProxyCertificates): TrustCheck {
       }
       faults.push(fault);
     }
-    return (
-      'came over a connection with a certificate that proxyCertificate does not accept ' +
-      `(${describeProxyCertificate(certificate)}): ${faults.join('; ')}`
-    );
+    return {
+      code: 'other_certificate',
+      why:
+        'came over a connection with a certificate that proxyCertificate does not accept ' +
+        `(${describeProxyCertificate(certificate)}): ${faults.join('; ')}`,
+    };
   };
   return { findFault, prepare };
 }
