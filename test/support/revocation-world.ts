@@ -14,7 +14,7 @@ export const lag = 5_000;
 const skew = 5_000;
 /** How long a message of the channel is under way at most. */
 const latency = 1_000;
-/** After which a channel that brings nothing counts as lost: the silence, and the third of it between two looks. */
+/** After which a channel that brings nothing counts as interrupted: the silence, and the third of it between two looks. */
 const silence = lag * (4 / 3);
 /** What the channel brings from a process whose clock is further off is taken for played back. */
 const playedBack = 300_000;
@@ -487,7 +487,7 @@ export class World {
   #hasLostChannel(process: Process): void {
     process.link = 'down';
     process.hasLostChannel = true;
-    this.#as(process, () => process.revocations.markLost());
+    this.#as(process, () => process.revocations.markUnsynced());
     this.#note(`process ${this.#name(process)} has lost the channel`);
   }
 

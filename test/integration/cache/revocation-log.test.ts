@@ -433,7 +433,7 @@ describe('a revocation that is written again, or late', () => {
   });
 });
 
-it('vouches for nothing from before if it lost its connection after too many revocations, and reports it once', async () => {
+it('vouches for nothing from before if its connection was interrupted after too many revocations, and reports it once', async () => {
   const way: Way = { isCut: false };
   const other = await oldLog();
   const one = await joined(undefined, way);

@@ -96,7 +96,7 @@ describeReal('redis-server', 'a fleet of processes with a log of revocations', (
     await settled(revoked, 401);
   });
 
-  it('after a restart of the fleet, Redis kept, each process refuses what was revoked', async () => {
+  it('after a restart of the fleet, the log kept, each process refuses what was revoked', async () => {
     const [one] = (await start(2)) as [Member, Member];
     const [revoked, spared] = [await token(), await token()];
     await settled(spared, 200);
@@ -111,7 +111,7 @@ describeReal('redis-server', 'a fleet of processes with a log of revocations', (
   it.each([
     ['are refused', {}, 401],
     ['are accepted where the option says so', { jwtsWithUnknownRevocation: 'accept' as const }, 200],
-  ])('after a restart of the fleet, Redis lost, JWTs from before %s', async (_title, keeps, status) => {
+  ])('after a restart of the fleet, the log lost, JWTs from before %s', async (_title, keeps, status) => {
     await start(2, { keeps });
     const [revoked, spared] = [await token(), await token()];
     await settled(spared, 200);

@@ -147,7 +147,7 @@ describeReal('redis-server', 'a fleet of processes, with Redis', () => {
     }
   });
 
-  it('while the channel is lost, cached answers are used for a moment only, and each token is introspected again when it is back', async () => {
+  it('while the channel is interrupted, cached answers are used for a moment only, and each token is introspected again when it is back', async () => {
     const { members } = await start(2, { spreads: { maxAgeWhileUnsynced: 0.5 } });
     const { alice } = testClients(pki);
     const token = await server.token(alice);

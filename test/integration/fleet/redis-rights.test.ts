@@ -96,7 +96,7 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
       const nothing = () => undefined;
       const end = await channel.subscribe({
         message: (text) => heard.push(text),
-        lost: nothing,
+        interrupted: nothing,
         restored: nothing,
       });
       await channel.publish('sealed');
@@ -113,7 +113,7 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
         const client = await connect().connect();
         const channel = redisChannel(client);
         const nothing = () => undefined;
-        const listener = { message: nothing, lost: nothing, restored: nothing };
+        const listener = { message: nothing, interrupted: nothing, restored: nothing };
         const act = async () =>
           missing === 'publish' ? channel.publish('sealed') : channel.subscribe(listener);
         for (let attempt = 0; attempt < 3; attempt += 1) {

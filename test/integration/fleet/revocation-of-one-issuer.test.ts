@@ -188,7 +188,7 @@ describe("selectIssuer: 'in-order', introspection next to JWTs", () => {
     expect(await status()).toBe(200);
   });
 
-  it('an opaque token is introspected again while the channel is lost, and when it is back', async () => {
+  it('an opaque token is introspected again while the channel is interrupted, and when it is back', async () => {
     let isActive = true;
     const listeners: expressMtls.RevocationChannelListener[] = [];
     const { status } = api(() => (isActive ? active() : { active: false }), {
@@ -206,7 +206,7 @@ describe("selectIssuer: 'in-order', introspection next to JWTs", () => {
     expect(await status()).toBe(200);
     isActive = false;
     expect(await status()).toBe(200);
-    listeners[0]?.lost();
+    listeners[0]?.interrupted();
     await vi.waitFor(async () => expect(await status()).toBe(401));
   });
 });

@@ -196,14 +196,14 @@ describe('what a process has heard', () => {
     expect(heard.map(({ state }) => state)).toEqual(['synced', 'unsynced', 'synced']);
   });
 
-  it('of a channel: synced without a lag, and unsynced with one while it is lost', async () => {
+  it('of a channel: synced without a lag, and unsynced with one while it is interrupted', async () => {
     const { channel, listeners } = memoryChannel();
     create({ channel, secret });
     await untilHeard('channel', 1);
     expect(stateOf('channel')).toMatchObject([{ lag: 0, position: undefined }]);
     for (const listener of listeners) {
-      listener.lost();
-      listener.lost();
+      listener.interrupted();
+      listener.interrupted();
     }
     expect(stateOf('channel')).toMatchObject([{ state: 'unsynced' }]);
     await vi.waitFor(() => expect(stateOf('channel')[0]?.lag).toBeGreaterThan(0));
@@ -335,7 +335,7 @@ it('pino: one line of the process that revokes, none of those that hear it, and 
   const [first] = [create({ channel, secret }), create({ channel, secret })];
   await untilHeard('channel', 2);
   await first.revoke(subject);
-  [...listeners][0]?.lost();
+  [...listeners][0]?.interrupted();
   stop();
   const about = { from: 'channel', position: undefined };
   expect(lines).toEqual([

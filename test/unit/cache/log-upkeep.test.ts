@@ -102,7 +102,7 @@ describe('what was revoked before a connection was lost', () => {
   });
 
   it.each([
-    ['the connection is lost', (upkeep: LogUpkeep) => upkeep.rewriteRecent()],
+    ['the connection is interrupted', (upkeep: LogUpkeep) => upkeep.rewriteRecent()],
     [
       'an entry can not be written',
       async (upkeep: LogUpkeep, write: ReturnType<typeof vi.fn>) => {

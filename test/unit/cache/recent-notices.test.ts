@@ -1,4 +1,4 @@
-// What a process writes into the log again after it lost its connection.
+// What a process writes into the log again after an interruption of its connection.
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
 import type { RevocationNotice } from '../../../packages/core/src/revocation/revocations.js';

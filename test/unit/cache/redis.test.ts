@@ -23,7 +23,7 @@ function fakeRedis() {
   return { client, subscriber, emit: (event: string) => events.get(event)?.(), order };
 }
 
-const listener = () => ({ message: vi.fn(), lost: vi.fn(), restored: vi.fn() });
+const listener = () => ({ message: vi.fn(), interrupted: vi.fn(), restored: vi.fn() });
 
 describe('redisChannel()', () => {
   it.each([
@@ -42,11 +42,11 @@ describe('redisChannel()', () => {
 
   it.each(['error', 'reconnecting', 'end'])('%s: messages may be missed', async (event) => {
     const { client, emit } = fakeRedis();
-    const { lost, ...rest } = listener();
-    await redisChannel(client).subscribe({ lost, ...rest });
-    expect(lost).not.toHaveBeenCalled();
+    const { interrupted, ...rest } = listener();
+    await redisChannel(client).subscribe({ interrupted, ...rest });
+    expect(interrupted).not.toHaveBeenCalled();
     emit(event);
-    expect(lost).toHaveBeenCalledOnce();
+    expect(interrupted).toHaveBeenCalledOnce();
     expect(rest.restored).not.toHaveBeenCalled();
   });
 
@@ -86,7 +86,7 @@ describe('redisChannel() that can not listen', () => {
     expect(order.at(-1)).toBe('destroy');
     emit('reconnecting');
     emit('ready');
-    expect(heard.lost).not.toHaveBeenCalled();
+    expect(heard.interrupted).not.toHaveBeenCalled();
     expect(heard.restored).not.toHaveBeenCalled();
   });
 

@@ -20,7 +20,7 @@ function feedOver(secrets = [secret], id?: string) {
       return end;
     }),
   };
-  const revocations = { add: vi.fn(), markLost: vi.fn(), markRestored: vi.fn() };
+  const revocations = { add: vi.fn(), markUnsynced: vi.fn(), markRestored: vi.fn() };
   const report = vi.fn();
   const feed = () =>
     new ChannelSync(
@@ -54,7 +54,7 @@ describe('who joins', () => {
   it('takes all that is known from before for outdated, also what others shared', async () => {
     const { feed, revocations, report } = feedOver();
     feed();
-    expect(revocations.markLost).toHaveBeenCalledOnce();
+    expect(revocations.markUnsynced).toHaveBeenCalledOnce();
     expect(revocations.markRestored).not.toHaveBeenCalled();
     await settled();
     expect(revocations.markRestored).toHaveBeenCalledOnce();
@@ -72,7 +72,7 @@ describe('who joins', () => {
         'the channel of revocations can not be joined: ECONNREFUSED; until it is back, answers serve for revocations.maxAgeWhileUnsynced',
       ],
     ]);
-    expect(revocations.markLost).toHaveBeenCalledTimes(2);
+    expect(revocations.markUnsynced).toHaveBeenCalledTimes(2);
     await vi.advanceTimersByTimeAsync(999);
     expect(channel.subscribe).toHaveBeenCalledTimes(1);
     await vi.advanceTimersByTimeAsync(1);
@@ -125,20 +125,20 @@ describe('a subscription that does not settle', () => {
   });
 });
 
-describe('a channel that is lost and comes back', () => {
+describe('a channel that is interrupted and comes back', () => {
   it('whatever is known from before is outdated, and both are told', async () => {
     const { feed, revocations, report, listener } = feedOver();
     feed();
     await settled();
-    listener().lost();
+    listener().interrupted();
     vi.setSystemTime(now + 60_000);
     listener().restored();
-    expect(revocations.markLost).toHaveBeenCalledTimes(2);
+    expect(revocations.markUnsynced).toHaveBeenCalledTimes(2);
     expect(revocations.markRestored).toHaveBeenCalledTimes(2);
     expect(report.mock.calls).toEqual([
       [
         'revocations_unsynced',
-        'the channel of revocations is lost; until it is back, answers serve for revocations.maxAgeWhileUnsynced',
+        'the connection to the channel of revocations is interrupted; until it is back, answers serve for revocations.maxAgeWhileUnsynced',
       ],
       ['revocations_synced', 'the channel of revocations is back'],
     ]);
@@ -152,14 +152,14 @@ describe('an outage of the channel', () => {
     const { feed, channel, report, listener } = feedOver();
     feed();
     await settled();
-    listener().lost();
-    listener().lost();
+    listener().interrupted();
+    listener().interrupted();
     await vi.advanceTimersByTimeAsync(60_000);
-    listener().lost();
+    listener().interrupted();
     expect(codes(report)).toEqual(['revocations_unsynced']);
     listener().restored();
     expect(codes(report)).toEqual(['revocations_unsynced', 'revocations_synced']);
-    listener().lost();
+    listener().interrupted();
     expect(codes(report)).toEqual(['revocations_unsynced', 'revocations_synced', 'revocations_unsynced']);
     expect(channel.subscribe).toHaveBeenCalled();
   });
@@ -295,18 +295,18 @@ describe('close()', () => {
     await settled();
     await one.close();
     expect(end).toHaveBeenCalledOnce();
-    listener().lost();
+    listener().interrupted();
     expect(report).not.toHaveBeenCalled();
-    expect(revocations.markLost).toHaveBeenCalledTimes(3);
+    expect(revocations.markUnsynced).toHaveBeenCalledTimes(3);
   });
 
   it('means that revocations may be missed from now on', async () => {
     const { feed, revocations } = feedOver();
     const joined = feed();
     await settled();
-    expect(revocations.markLost).toHaveBeenCalledTimes(1);
+    expect(revocations.markUnsynced).toHaveBeenCalledTimes(1);
     await joined.close();
-    expect(revocations.markLost).toHaveBeenCalledTimes(2);
+    expect(revocations.markUnsynced).toHaveBeenCalledTimes(2);
   });
 
   it('ends a subscription that succeeds later', async () => {
@@ -375,7 +375,7 @@ describe('a channel that falls silent', () => {
     };
   };
 
-  it('counts as lost after maxAgeWhileUnsynced, and is joined again', async () => {
+  it('counts as interrupted after maxAgeWhileUnsynced, and is joined again', async () => {
     const { channel, end, report, revocations, die } = await joined(true);
     await vi.advanceTimersByTimeAsync(30_000);
     expect(report).not.toHaveBeenCalled();

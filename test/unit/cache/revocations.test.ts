@@ -268,7 +268,7 @@ describe('while a channel may be missing revocations', () => {
   it('what the server said serves for maxAgeWhileUnsynced', () => {
     const revocations = onChannel();
     const before = known(revocations);
-    revocations.markLost();
+    revocations.markUnsynced();
     vi.advanceTimersByTime(5_000);
     expect(revocations.usability(before)).toBe('use');
     vi.advanceTimersByTime(1);
@@ -277,7 +277,7 @@ describe('while a channel may be missing revocations', () => {
 
   it('what a token says of itself serves on', () => {
     const revocations = onChannel();
-    revocations.markLost();
+    revocations.markUnsynced();
     vi.advanceTimersByTime(60_000);
     expect(revocations.usability(jwt(revocations, 60))).toBe('use');
   });
@@ -285,7 +285,7 @@ describe('while a channel may be missing revocations', () => {
   it('afterwards nothing from before does', () => {
     const revocations = onChannel();
     const before = known(revocations);
-    revocations.markLost();
+    revocations.markUnsynced();
     revocations.markRestored();
     expect(revocations.usability(before)).toBe('outdated');
     expect(revocations.usability(known(revocations))).toBe('use');
@@ -295,7 +295,7 @@ describe('while a channel may be missing revocations', () => {
     const revocations = onChannel();
     const [before, own] = [known(revocations), jwt(revocations, 60)];
     revocations.add(noticeOf({ subject: 'alice' }));
-    revocations.markLost();
+    revocations.markUnsynced();
     expect(revocations.usability(own)).toBe('refuse');
     expect(revocations.usability(before)).toBe('outdated');
   });

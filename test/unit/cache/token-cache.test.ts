@@ -377,7 +377,7 @@ describe('an answer of the shared cache', () => {
       (it) => it.add(noticeOf({ subject: 'user-2' })),
       true,
     ],
-    ['is not used while the channel is lost', 1 * seconds, (it) => it.markLost(), false],
+    ['is not used while the channel is interrupted', 1 * seconds, (it) => it.markUnsynced(), false],
     [
       'is not used when it is older than the return of the channel',
       10 * seconds,
@@ -432,11 +432,11 @@ describe('an answer of the shared cache', () => {
     ['a channel that is not heard yet', 'channel', () => undefined, false],
     ['a channel that is heard', 'channel', listenForLong, true],
     [
-      'a channel that is lost',
+      'a channel that is interrupted',
       'channel',
       (it) => {
         listenForLong(it);
-        it.markLost();
+        it.markUnsynced();
       },
       false,
     ],

@@ -53,7 +53,7 @@ describe('usabilityOf()', () => {
     ['a JWT is issued later than the tolerance after it', jwt, [revoked(9, -30.001)], alone, 'use'],
     ['a JWT without iat is seen after a revocation', jwtWithoutIat, [revoked(9, -600)], alone, 'refuse'],
     ['a JWT without iat, and no revocation', jwtWithoutIat, [], alone, 'use'],
-    ['the channel is lost, an answer is young', answer, [], { ...channel, receivedUntil: -1 }, 'use'],
+    ['the channel is interrupted, an answer is young', answer, [], { ...channel, receivedUntil: -1 }, 'use'],
     [
       'the channel comes back after a question',
       answer,

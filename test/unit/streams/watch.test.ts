@@ -44,7 +44,7 @@ describe('a watcher', () => {
   const hearing: [string, (revocations: Revocations) => void, string[]][] = [
     ['a gap in the log', (revocations) => revocations.markGap(), ['revocations_unknown']],
     ['a channel that is heard again', (revocations) => revocations.markRestored(), ['revocations_unknown']],
-    ['a channel or log that is lost', (revocations) => revocations.markLost(), []],
+    ['a channel or log that is interrupted', (revocations) => revocations.markUnsynced(), []],
     ['a log that is read to its end', (revocations) => revocations.markRead('1', performance.now()), []],
   ];
   it.each(hearing)('hears what may have been missed: %s', (_, happens, expected) => {

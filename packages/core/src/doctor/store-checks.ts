@@ -53,7 +53,7 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
     const { channel } = revocations.channel;
     const nothing = (): void => undefined;
     const joined = await tryOrCapture(() =>
-      channel.subscribe({ message: nothing, lost: nothing, restored: nothing }),
+      channel.subscribe({ message: nothing, interrupted: nothing, restored: nothing }),
     );
     await tryOrCapture(async () => joined.value?.());
     findings.push(

@@ -44,7 +44,7 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
   return {
     id: name,
     publish: (message) => client.publish(name, message),
-    async subscribe({ message, lost, restored }: RevocationChannelListener, signal?: AbortSignal) {
+    async subscribe({ message, interrupted, restored }: RevocationChannelListener, signal?: AbortSignal) {
       // A signal that is aborted calls no listener: nothing would end the connection.
       signal?.throwIfAborted();
       const subscriber = duplicated(client.duplicate());
@@ -56,12 +56,12 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
       };
       // Without an end, a client that waits for Redis would keep the process alive.
       signal?.addEventListener('abort', () => void end().catch(() => undefined), { once: true });
-      const onLost = () => isGivenUp || lost();
+      const onInterrupted = () => isGivenUp || interrupted();
       const listen = (event: 'error' | 'reconnecting' | 'end' | 'ready', hear: () => void): void =>
         ignoreRejection(subscriber.on(event, hear));
-      listen('error', onLost);
-      listen('reconnecting', onLost);
-      listen('end', onLost);
+      listen('error', onInterrupted);
+      listen('reconnecting', onInterrupted);
+      listen('end', onInterrupted);
       // The client subscribes again by itself before it emits `ready`. The first subscription is
       // confirmed by the return of this function.
       const onReady = () => isListening && restored();

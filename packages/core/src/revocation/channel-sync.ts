@@ -11,7 +11,7 @@ export interface ChannelRules {
   readonly channel: RevocationChannel;
   /** The first seals; the others are still read, while one replaces the other. */
   readonly secrets: readonly string[];
-  /** Seconds after which silence counts as loss, if they are not too short for that. */
+  /** Seconds after which silence counts as an interruption, if they are not too short for that. */
   readonly maxAgeWhileUnsynced: number;
 }
 
@@ -47,8 +47,8 @@ export class ChannelSync {
   readonly #seals: readonly [Seal, ...Seal[]];
   readonly #revocations: Revocations;
   readonly #report: ReportProblem;
-  /** A loss is reported once, however often the channel is tried meanwhile. */
-  #isLossReported = false;
+  /** An interruption is reported once, however often the channel is tried meanwhile. */
+  #isInterruptionReported = false;
   #retry: NodeJS.Timeout | undefined;
   #lateTimer: NodeJS.Timeout | undefined;
   #end: () => Promise<unknown> = async () => undefined;
@@ -57,7 +57,7 @@ export class ChannelSync {
   readonly #closing = new AbortController();
   readonly #registration: SyncRegistration;
   /** Since when the channel is not listened to, by the monotonic clock; undefined while it is. */
-  #lostAt: number | undefined = performance.now();
+  #unsyncedSince: number | undefined = performance.now();
   /** When the last message came, by the monotonic clock. */
   #receivedAt: number | undefined;
 
@@ -74,12 +74,12 @@ export class ChannelSync {
     this.#silence = Math.max(maxAgeWhileUnsynced, SHORTEST_SILENCE) * 1000;
     this.#registration = registerSyncState(() => ({
       from: 'channel',
-      state: this.#lostAt === undefined ? 'synced' : 'unsynced',
+      state: this.#unsyncedSince === undefined ? 'synced' : 'unsynced',
       position: undefined,
-      lag: this.#lostAt === undefined ? 0 : secondsSince(this.#lostAt),
+      lag: this.#unsyncedSince === undefined ? 0 : secondsSince(this.#unsyncedSince),
       heartbeatAge: this.#receivedAt === undefined ? undefined : secondsSince(this.#receivedAt),
     }));
-    revocations.markLost();
+    revocations.markUnsynced();
     void this.#subscribe();
   }
 
@@ -96,13 +96,13 @@ export class ChannelSync {
     clearTimeout(this.#lateTimer);
     this.#heartbeat?.stop();
     // Revocations are not received from now on.
-    this.#revocations.markLost();
+    this.#revocations.markUnsynced();
     await withTimeLimit(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
   }
 
   async #subscribe(): Promise<void> {
     const late = (): void =>
-      this.#lose(
+      this.#markUnsynced(
         `the channel of revocations is not joined: subscribe() has not settled for ${SUBSCRIBE_PATIENCE} s`,
       );
     this.#lateTimer = setTimeout(late, SUBSCRIBE_PATIENCE * 1000).unref();
@@ -110,7 +110,8 @@ export class ChannelSync {
       const end = await this.#channel.subscribe(
         {
           message: (message) => this.#receive(message),
-          lost: () => this.#lose('the channel of revocations is lost'),
+          interrupted: () =>
+            this.#markUnsynced('the connection to the channel of revocations is interrupted'),
           restored: () => this.#restore(),
         },
         this.#closing.signal,
@@ -129,7 +130,7 @@ export class ChannelSync {
       this.#restore();
     } catch (error) {
       clearTimeout(this.#lateTimer);
-      this.#lose(`the channel of revocations can not be joined: ${describeStoreError(error)}`);
+      this.#markUnsynced(`the channel of revocations can not be joined: ${describeStoreError(error)}`);
       this.#retryLater();
     }
   }
@@ -142,7 +143,7 @@ export class ChannelSync {
 
   /** The connection is dead though it does not say so. */
   async #joinAgain(): Promise<void> {
-    this.#lose('the channel of revocations is silent');
+    this.#markUnsynced('the channel of revocations is silent');
     await withTimeLimit(PUBLISH_TIMEOUT, () => this.#end()).catch(() => undefined);
     this.#retryLater();
   }
@@ -151,12 +152,12 @@ export class ChannelSync {
     return this.#closing.signal.aborted;
   }
 
-  #lose(why: string): void {
-    this.#lostAt ??= performance.now();
-    this.#revocations.markLost();
+  #markUnsynced(why: string): void {
+    this.#unsyncedSince ??= performance.now();
+    this.#revocations.markUnsynced();
     this.#registration.show();
-    if (!this.#isClosed() && !this.#isLossReported) {
-      this.#isLossReported = true;
+    if (!this.#isClosed() && !this.#isInterruptionReported) {
+      this.#isInterruptionReported = true;
       this.#report(
         'revocations_unsynced',
         `${why}; until it is back, answers serve for revocations.maxAgeWhileUnsynced`,
@@ -174,10 +175,10 @@ export class ChannelSync {
   }
 
   #isBack(): void {
-    this.#lostAt = undefined;
+    this.#unsyncedSince = undefined;
     this.#registration.show();
-    if (this.#isLossReported) {
-      this.#isLossReported = false;
+    if (this.#isInterruptionReported) {
+      this.#isInterruptionReported = false;
       this.#report('revocations_synced', 'the channel of revocations is back');
     }
   }

@@ -33,7 +33,7 @@ export class LogProblems {
     );
   }
 
-  reportLost(): void {
+  reportIncomplete(): void {
     this.#report(
       'revocations_log_incomplete',
       'the log of revocations lost entries or was replaced; what is remembered is written again',

@@ -178,7 +178,7 @@ export class LogSync {
     this.#registration.end();
     this.#upkeep.close();
     this.#answers.close();
-    this.#revocations.markLost();
+    this.#revocations.markUnsynced();
     const ended = this.#ended.then(() => this.#rules.log.close?.());
     await withTimeLimit(STORE_TIMEOUT, () => ended).catch(() => undefined);
   }
@@ -217,7 +217,9 @@ export class LogSync {
     // The whole log is read, and what it lacks of all that is remembered is written again.
     this.#recent.clear();
     this.#naming.setLoss(true);
-    this.#problems.reportMayLackEntries('this process lost its connection after too many revocations');
+    this.#problems.reportMayLackEntries(
+      'the connection of this process was interrupted after too many revocations',
+    );
     this.#startAgain();
   }
 
@@ -278,7 +280,7 @@ export class LogSync {
     this.#missedReadings += 1;
     this.#mustReadOwnEntry = true;
     this.#mustReconnect = true;
-    this.#revocations.markLost();
+    this.#revocations.markUnsynced();
     if (this.#missedReadings === 2) {
       this.#startAgainWithLoss();
       return false;
@@ -320,7 +322,7 @@ export class LogSync {
     const hasLostEntries = !page.hasSince || lastGiven < since;
     if (!isSameLog || hasLostEntries) {
       this.#naming.setLoss(isSameLog);
-      this.#problems.reportLost();
+      this.#problems.reportIncomplete();
       this.#startAgain();
       return false;
     }
@@ -384,7 +386,7 @@ export class LogSync {
   /** The log lost entries that a process of the fleet has read or written. */
   #startAgainWithLoss(): void {
     this.#naming.setLoss(true);
-    this.#problems.reportLost();
+    this.#problems.reportIncomplete();
     this.#startAgain();
   }
 

@@ -8,9 +8,9 @@ const MAX_NEWER = 10_000;
 
 /**
  * Remembers what this process wrote into the log within two minutes of the revocation, and has not
- * read there, to write it again after a lost connection: of each name the last one, and 10,000 names at
- * least. It gives nothing older: a process to which such an entry is new refuses each token of this name
- * that it saw before, also one that was issued after the revocation.
+ * read there, to write it again after the connection was interrupted: of each name the last one, and
+ * 10,000 names at least. It gives nothing older: a process to which such an entry is new refuses each
+ * token of this name that it saw before, also one that was issued after the revocation.
  */
 export class RecentNotices {
   /** By name. Two maps, so that none has to be searched for what is old. */

@@ -27,7 +27,7 @@ export interface RevocationChannelListener {
   /** A message arrived. */
   readonly message: (message: string) => void;
   /** Messages may be missed from now on. */
-  readonly lost: () => void;
+  readonly interrupted: () => void;
   /** It listens again. */
   readonly restored: () => void;
 }

@@ -69,8 +69,8 @@ const DEFAULT_MAX_REVOCATIONS = 100_000;
 
 /**
  * How many ids of acts of revoking are remembered. By its id an act that arrives again is recognized.
- * It does so moments later on the channel or in the log, and up to two minutes later if its writer lost
- * its connection.
+ * It does so moments later on the channel or in the log, and up to two minutes later if the connection
+ * of its writer was interrupted.
  */
 const MAX_RECENT_IDS = 2_000;
 
@@ -182,7 +182,7 @@ export class Revocations {
   readonly #keptForMs: number;
   readonly #maxWait: number;
   /** When revocations were received last, or this process began, by the monotonic clock. */
-  #lostAt = performance.now();
+  #unsyncedSince = performance.now();
   #sync: SyncState;
   #readUpTo: string | undefined;
   #turn = 0;
@@ -362,9 +362,9 @@ export class Revocations {
   }
 
   /** Revocations may be missed from now on. */
-  markLost(): void {
+  markUnsynced(): void {
     if (this.#sync.receivedUntil > Number.NEGATIVE_INFINITY) {
-      this.#lostAt = performance.now();
+      this.#unsyncedSince = performance.now();
     }
     this.#update({ receivedUntil: Number.NEGATIVE_INFINITY });
   }
@@ -436,7 +436,7 @@ export class Revocations {
   /** Resolves when revocations are received, or when they were not received for `maxWait`. */
   untilSynced(): Promise<void> {
     const { receivedUntil } = this.#sync;
-    const receivedLast = Math.max(receivedUntil + this.#limits.maxAgeWhileUnsyncedMs, this.#lostAt);
+    const receivedLast = Math.max(receivedUntil + this.#limits.maxAgeWhileUnsyncedMs, this.#unsyncedSince);
     const milliseconds = receivedLast + this.#maxWait - performance.now();
     if (milliseconds <= 0) {
       return Promise.resolve();
