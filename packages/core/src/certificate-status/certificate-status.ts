@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { CrlSigners } from '../chain/crl-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
+import { askingAuthorityOf } from './authority-name.js';
 import { CrlSource } from './crl-source.js';
 import type { ResolveHost } from './host-lookup.js';
 import { OcspSource } from './ocsp-source.js';
@@ -196,7 +197,7 @@ export function createCertificateStatus(
         anchor === undefined
           ? []
           : withSigners(path, anchor, crlSigners)
-              .map((link) => loadFrom(0, link, anchor, authorityOf(path)))
+              .map((link) => loadFrom(0, link, anchor, askingAuthorityOf(path)))
               .filter((wait) => wait !== undefined);
       return waiting.length === 0 ? undefined : waitFor(waiting, settings.timeout * sources.length);
     },
@@ -315,16 +316,6 @@ function withSigners(
 
 /** A certificate and its issuer. */
 type Link = readonly [PathCertificate, PathCertificate];
-
-/**
- * The authority that answers for a path: the one right below the trust anchor, whose
- * authorities below it share its part of the requests, or the anchor itself if it has none below.
- */
-function authorityOf(path: readonly PathCertificate[]): AskingAuthority {
-  const anchor = path.at(-1)?.thumbprint ?? '';
-  const below = path.length > 2 ? path.at(-2) : undefined;
-  return { name: below?.thumbprint ?? anchor, anchor };
-}
 
 /** Each certificate of a path with its issuer. */
 function links(path: readonly PathCertificate[]): Link[] {

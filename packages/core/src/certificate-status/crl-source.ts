@@ -1,11 +1,12 @@
 import { isSameBytes } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
+import { ownerOf } from './authority-name.js';
 import { type Crl, lacksCrlSign, openCrlByAny, readCrlHead, signerOf } from './crl.js';
 import { CrlFiles, isUsable } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
 import { type DistributionPoint, readDistributionPoints } from './distribution-points.js';
-import { KeptLists, type ListOwner } from './kept-lists.js';
+import { KeptRecords } from './kept-records.js';
 import { RefreshedValue } from './refreshed-value.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { StatusRequest } from './status-fetcher.js';
@@ -77,14 +78,14 @@ interface FetchedLists {
 export class CrlSource implements StatusSource {
   readonly #parts: SourceParts;
   readonly #files: CrlFiles | undefined;
-  readonly #fetched: KeptLists<RefreshedValue<FetchedLists>>;
+  readonly #fetched: KeptRecords<RefreshedValue<FetchedLists>>;
   readonly #facts = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
 
   /** Throws `ConfigurationError` for a file that can't be used. */
   constructor(parts: SourceParts) {
     this.#parts = parts;
     const { settings, onChange, report } = parts;
-    this.#fetched = new KeptLists({ count: MAX_LISTS, bytes: LISTS_OF_MAX_SIZE * settings.maxSize });
+    this.#fetched = new KeptRecords({ count: MAX_LISTS, bytes: LISTS_OF_MAX_SIZE * settings.maxSize });
     this.#files =
       settings.crlFiles === undefined
         ? undefined
@@ -208,11 +209,9 @@ export class CrlSource implements StatusSource {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
-    // An anchor's own lists have a turn of their own: the authority that asks first must not hold up others.
     const owner = ownerOf(issuer, authority);
     const record = new RefreshedValue<FetchedLists>({
-      ask: (previous, urgency) =>
-        this.#fetchList(issuer, uri, previous, { authority: owner.authority, urgency }),
+      ask: (previous, urgency) => this.#fetchList(issuer, uri, previous, { authority: owner.name, urgency }),
       until: ({ latest }) => latest.nextUpdate,
       interval: settings.refreshInterval,
       onChange: () => {
@@ -341,11 +340,6 @@ export class CrlSource implements StatusSource {
 
 function keyOf(issuer: PathCertificate, uri: string): string {
   return `${issuer.thumbprint} ${uri}`;
-}
-
-/** The certificates of a trust anchor name its own lists, whichever authority below needs them. */
-function ownerOf(issuer: PathCertificate, { name, anchor }: AskingAuthority): ListOwner {
-  return { anchor, authority: issuer.thumbprint === anchor ? anchor : name };
 }
 
 function sizeOf({ value }: RefreshedValue<FetchedLists>): number {

@@ -1,7 +1,8 @@
-import { LRUCache } from 'lru-cache';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
+import { ownerOf } from './authority-name.js';
 import { isWebUri } from './distribution-points.js';
+import { KeptRecords } from './kept-records.js';
 import { createCertificateId, createOcspRequest } from './ocsp-request.js';
 import { type OcspAnswer, readOcspResponse } from './ocsp-response.js';
 import { readResponders } from './point-names.js';
@@ -53,9 +54,9 @@ export class OcspSource implements StatusSource {
   readonly #parts: SourceParts;
   /** Milliseconds for which an answer without nextUpdate is used. */
   readonly #maxAge: number;
-  readonly #answers = new LRUCache<string, RefreshedValue<OcspAnswer>>({
-    max: MAX_ANSWERS,
-    dispose: (record) => record.close(),
+  readonly #answers = new KeptRecords<RefreshedValue<OcspAnswer>>({
+    count: MAX_ANSWERS,
+    bytes: Number.POSITIVE_INFINITY,
   });
   readonly #responders = new WeakMap<PathCertificate, readonly string[]>();
 
@@ -110,13 +111,14 @@ export class OcspSource implements StatusSource {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
+    const owner = ownerOf(issuer, authority);
     // The certificate itself is not kept: there may be ten thousand.
     const id = createCertificateId(certificate, issuer);
     const record = new RefreshedValue<OcspAnswer>({
       ask: async (previous, urgency) => {
         let failure = namesNone;
         for (const url of responders) {
-          const answer = await this.#ask(url, id, issuer, { authority: authority.name, urgency });
+          const answer = await this.#ask(url, id, issuer, { authority: owner.name, urgency });
           if (!('why' in answer)) {
             return newerOf(previous, answer);
           }
@@ -126,10 +128,13 @@ export class OcspSource implements StatusSource {
       },
       until: (answer) => this.#until(answer),
       interval: settings.refreshInterval,
-      onChange,
+      onChange: () => {
+        this.#answers.resize(key, record, 0);
+        onChange();
+      },
       onFailure: (why) => report('ocsp_unavailable', why),
     });
-    this.#answers.set(key, record);
+    this.#answers.add(key, owner, record);
     return record;
   }
 

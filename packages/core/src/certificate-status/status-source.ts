@@ -15,10 +15,10 @@ export interface AcceptedSigners {
   accepts(signer: PathCertificate): boolean;
 }
 
-/** On whose behalf servers are asked. */
+/** On whose behalf servers are asked. The names are those of `nameAuthority()`. */
 export interface AskingAuthority {
   readonly name: string;
-  /** A name of the trust anchor above it, or of itself if it is one. */
+  /** Of the trust anchor above it, or of itself if it is one. */
   readonly anchor: string;
 }
 

@@ -1,12 +1,6 @@
-/** Whose lists share a place: those of one authority, and of all authorities below one trust anchor. */
-export interface ListOwner {
-  /** A name of the trust anchor. */
-  readonly anchor: string;
-  /** A name of the authority right below it, or of the trust anchor itself for its own lists. */
-  readonly authority: string;
-}
+import type { AskingAuthority } from './status-source.js';
 
-/** What all kept lists may take together. */
+/** What all kept records may take together. */
 interface Limits {
   readonly count: number;
   readonly bytes: number;
@@ -14,9 +8,10 @@ interface Limits {
 
 interface Entry<T> {
   readonly key: string;
-  readonly owner: ListOwner;
+  /** Its authority, whose records share a place, as do those of all authorities below one trust anchor. */
+  readonly owner: AskingAuthority;
   readonly record: T;
-  /** In bytes. `undefined` until the first attempt to fetch the list is over. */
+  /** In bytes. `undefined` until the first attempt to fetch it is over. */
   size: number | undefined;
 }
 
@@ -33,14 +28,14 @@ interface OfAnchor<T> extends Amount {
 }
 
 /**
- * Records of lists. If they take more than they may, the trust anchor with the most loses one, and of
- * its authorities the one with the most, whatever points the certificates of another one name. What
- * was not used for longest goes first.
+ * Records of lists or of answers. If they take more than they may, the trust anchor with the most loses
+ * one, and of its authorities the one with the most, whatever the certificates of another one name, and
+ * however many these are. What was not used for longest goes first.
  *
- * A list that is fetched for the first time takes no part, and is not dropped: the requests that may
- * wait limit how many these are.
+ * What is fetched for the first time takes no part, and is not dropped: the requests that may wait limit
+ * how many these are.
  */
-export class KeptLists<T extends { close(): void }> {
+export class KeptRecords<T extends { close(): void }> {
   readonly #limits: Limits;
   /** All, also those that are fetched for the first time. */
   readonly #entries = new Map<string, Entry<T>>();
@@ -62,11 +57,11 @@ export class KeptLists<T extends { close(): void }> {
     return entry?.record;
   }
 
-  add(key: string, owner: ListOwner, record: T): void {
+  add(key: string, owner: AskingAuthority, record: T): void {
     this.#entries.set(key, { key, owner, record, size: undefined });
   }
 
-  /** An attempt to fetch the list is over, and it takes so many bytes. Ignores a record that was dropped. */
+  /** An attempt to fetch it is over, and it takes so many bytes. Ignores a record that was dropped. */
   resize(key: string, record: T, size: number): void {
     const entry = this.#entries.get(key);
     if (entry?.record !== record) {
@@ -76,10 +71,10 @@ export class KeptLists<T extends { close(): void }> {
       entry.size = size;
       this.#putLast(entry);
     } else {
-      // A refresh in the background is no use: the list stays at its place.
+      // A refresh in the background is no use: the record stays at its place.
       const { owner } = entry;
       const anchor = this.#anchors.get(owner.anchor);
-      for (const amount of [this.#total, anchor, anchor?.authorities.get(owner.authority)]) {
+      for (const amount of [this.#total, anchor, anchor?.authorities.get(owner.name)]) {
         if (amount !== undefined) {
           amount.bytes += size - entry.size;
         }
@@ -126,9 +121,9 @@ export class KeptLists<T extends { close(): void }> {
       return;
     }
     const anchor = this.#anchors.get(owner.anchor) ?? { count: 0, bytes: 0, authorities: new Map() };
-    const authority = anchor.authorities.get(owner.authority) ?? { count: 0, bytes: 0, entries: new Map() };
+    const authority = anchor.authorities.get(owner.name) ?? { count: 0, bytes: 0, entries: new Map() };
     setLast(this.#anchors, owner.anchor, anchor);
-    setLast(anchor.authorities, owner.authority, authority);
+    setLast(anchor.authorities, owner.name, authority);
     setLast(authority.entries, key, entry);
     for (const amount of [this.#total, anchor, authority]) {
       amount.count += 1;
@@ -138,7 +133,7 @@ export class KeptLists<T extends { close(): void }> {
 
   #takeOut({ key, owner, size }: Entry<T>): void {
     const anchor = this.#anchors.get(owner.anchor);
-    const authority = anchor?.authorities.get(owner.authority);
+    const authority = anchor?.authorities.get(owner.name);
     if (size === undefined || anchor === undefined || authority === undefined) {
       return;
     }
@@ -148,7 +143,7 @@ export class KeptLists<T extends { close(): void }> {
     }
     authority.entries.delete(key);
     if (authority.count === 0) {
-      anchor.authorities.delete(owner.authority);
+      anchor.authorities.delete(owner.name);
     }
     if (anchor.count === 0) {
       this.#anchors.delete(owner.anchor);

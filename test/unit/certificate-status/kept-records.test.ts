@@ -1,6 +1,9 @@
-// Which fetched lists are dropped if there are too many: certificates of one authority may name any number of points.
+// Which fetched lists and answers are dropped if there are too many: one authority may have any number of clients, and
+// their certificates may name any number of points.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { nameAuthority } from '../../../packages/core/src/certificate-status/authority-name.js';
 import { CrlSource } from '../../../packages/core/src/certificate-status/crl-source.js';
+import { OcspSource } from '../../../packages/core/src/certificate-status/ocsp-source.js';
 import type { StatusRequest } from '../../../packages/core/src/certificate-status/status-fetcher.js';
 import { StatusError } from '../../../packages/core/src/certificate-status/status-reason.js';
 import { deferred } from '../../support/deferred.js';
@@ -11,10 +14,12 @@ import {
   point,
   pointName,
   pointsAt,
+  responderAt,
   type Written,
   writeAuthority,
   writeCertificate,
   writeList,
+  writeOcsp,
 } from '../../support/written-status.js';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.now() }));
@@ -199,8 +204,7 @@ describe('a fetched list', () => {
   it('of the trust anchor stays, whichever of its authorities needed it first', async () => {
     const { answers, load, stateOf } = start();
     answers.set(honestUri, writeList(honest));
-    // The anchor is known by the thumbprint of its certificate.
-    const anchor = honest.certificate.thumbprint;
+    const anchor = nameAuthority(honest.certificate);
     const asking = { name: 'hostile', anchor };
     await load({ ...client, asking });
     for (const one of flood(2 * mostLists, asking)) {
@@ -241,5 +245,81 @@ describe('a fetched list', () => {
     arrival.resolve(writeList(honest));
     await waiting;
     expect(stateOf(client)).toBe('unknown');
+  });
+});
+
+/** Certificates whose answers are kept at most. */
+const mostAnswers = 10_000;
+
+describe('an answer of an OCSP responder', () => {
+  const url = 'http://ocsp.example/a';
+  const extensions = [responderAt(url)];
+  const { certificate: good } = writeCertificate({ issuer: honest, serial: [7], extensions });
+  const { certificate: hostileClient } = writeCertificate({ issuer: hostile, extensions });
+
+  function startOcsp() {
+    let answer: Promise<Uint8Array> | undefined;
+    const source = new OcspSource({
+      settings: { ...defaultSettings, by: ['ocsp'], nonce: false },
+      fetcher: {
+        fetch: async () => {
+          const body = await answer;
+          if (body === undefined) {
+            throw new StatusError({ code: 'unreachable', why: 'status 404' });
+          }
+          return { body: Buffer.from(body), etag: undefined };
+        },
+        close: () => undefined,
+      },
+      clockTolerance: 0,
+      othersOf: () => [],
+      onChange: () => undefined,
+      report: () => undefined,
+    } as never);
+    const answerWith = (next: typeof answer) => {
+      answer = next;
+    };
+    const load = () => source.prepare(good, honest.certificate, client.asking);
+    const stateOf = () => source.answer(good, honest.certificate, Date.now()).state;
+    /** One client after another. Returns what is known of each. */
+    const comeMany = async (asking: Asking) => {
+      const clients = Array.from({ length: mostAnswers + 10 }, (_, at) =>
+        Object.create(hostileClient, { thumbprint: { value: `hostile ${at}` } }),
+      );
+      for (const one of clients) {
+        await source.prepare(one, hostile.certificate, asking);
+      }
+      return () =>
+        clients.filter((one) => {
+          const known = source.answer(one, hostile.certificate, Date.now());
+          return 'why' in known && known.why.includes('404');
+        }).length;
+    };
+    return { source, answerWith, load, stateOf, comeMany };
+  }
+
+  it('stays, however many clients another authority has', async () => {
+    const { source, answerWith, load, stateOf, comeMany } = startOcsp();
+    answerWith(Promise.resolve(writeOcsp(good, honest)));
+    await load();
+    answerWith(undefined);
+    const countKnown = await comeMany({ name: 'hostile', anchor: 'honest root' });
+    expect(stateOf()).toBe('good');
+    expect(load()).toBeUndefined();
+    expect(countKnown()).toBe(mostAnswers - 1);
+    source.close();
+  });
+
+  it('stays until it arrives, however many clients of its own authority come meanwhile', async () => {
+    const { source, answerWith, load, stateOf, comeMany } = startOcsp();
+    const arrival = deferred<Uint8Array>();
+    answerWith(arrival.promise);
+    const waiting = load();
+    answerWith(undefined);
+    await comeMany(client.asking);
+    arrival.resolve(writeOcsp(good, honest));
+    await waiting;
+    expect(stateOf()).toBe('good');
+    source.close();
   });
 });

@@ -1,0 +1,64 @@
+// Under which name an authority takes part in the shares of requests, lists and answers: one, however many certificates
+// it has, as a client chooses which of them it sends.
+import { describe, expect, it } from 'vitest';
+import {
+  askingAuthorityOf,
+  nameAuthority,
+  ownerOf,
+} from '../../../packages/core/src/certificate-status/authority-name.js';
+import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
+import { commonName } from '../../support/written-der.js';
+import { type Written, writeAuthority, writeCertificate } from '../../support/written-status.js';
+
+/** Another certificate of an authority, with its name and key. */
+const againOf = ({ certificate }: Written, other: Written): PathCertificate => ({
+  ...other.certificate,
+  publicKey: certificate.publicKey,
+  subjectName: certificate.subjectName,
+});
+
+const root = writeAuthority({ name: commonName('root') });
+const otherRoot = writeAuthority({ name: commonName('other root') });
+const authority = writeAuthority({ issuer: root });
+const crossed = againOf(authority, writeAuthority({ issuer: otherRoot }));
+const lower = writeAuthority({ issuer: authority, name: commonName('lower') });
+const { certificate: leaf } = writeCertificate({ issuer: lower });
+const pathOf = (...above: readonly PathCertificate[]) => [leaf, lower.certificate, ...above];
+
+describe('an authority', () => {
+  it('has one name for all certificates of its name and its key', () => {
+    const renewed = againOf(authority, writeAuthority({ issuer: root, serial: [2] }));
+    expect(renewed.thumbprint).not.toBe(authority.certificate.thumbprint);
+    const name = nameAuthority(authority.certificate);
+    expect([renewed, crossed].map(nameAuthority)).toEqual([name, name]);
+  });
+
+  it('has another name than one with another name, or with another key', () => {
+    const { publicKey, subjectName } = authority.certificate;
+    const name = nameAuthority(authority.certificate);
+    expect(nameAuthority({ publicKey, subjectName: root.certificate.subjectName })).not.toBe(name);
+    expect(nameAuthority({ publicKey: root.certificate.publicKey, subjectName })).not.toBe(name);
+  });
+});
+
+describe('of a path', () => {
+  it('the authority right below the trust anchor asks, by whichever certificate', () => {
+    const asking = {
+      name: nameAuthority(authority.certificate),
+      anchor: nameAuthority(root.certificate),
+    };
+    expect(askingAuthorityOf(pathOf(authority.certificate, root.certificate))).toEqual(asking);
+    const byOther = askingAuthorityOf(pathOf(crossed, otherRoot.certificate));
+    expect(byOther).toEqual({ ...asking, anchor: nameAuthority(otherRoot.certificate) });
+  });
+
+  it('the trust anchor asks if it has no authority below, and for what it says itself', () => {
+    const anchor = nameAuthority(root.certificate);
+    expect(askingAuthorityOf([leaf, root.certificate])).toEqual({ name: anchor, anchor });
+    const asking = askingAuthorityOf(pathOf(authority.certificate, root.certificate));
+    expect(ownerOf(root.certificate, asking)).toEqual({ name: anchor, anchor });
+    expect(ownerOf(lower.certificate, asking)).toEqual(asking);
+    const renewed = againOf(root, writeAuthority({ name: commonName('root') }));
+    expect(ownerOf(renewed, asking)).toEqual({ name: anchor, anchor });
+  });
+});
