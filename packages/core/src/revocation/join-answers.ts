@@ -7,7 +7,7 @@ export class JoinAnswers {
   /** The `join` entry that this process has still to answer. */
   #joinPosition: string | undefined;
   /** Whether this process has still to answer a ping. */
-  #owesSign = false;
+  #owesSignOfLife = false;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -23,7 +23,7 @@ export class JoinAnswers {
 
   /** A process that starts asks whether any process runs. */
   addPing(): void {
-    this.#owesSign = true;
+    this.#owesSignOfLife = true;
   }
 
   /** Another process has attested the log up to this position as it was read here. */
@@ -35,17 +35,17 @@ export class JoinAnswers {
 
   /** Another process that runs has written after each ping. */
   notePingAnswer(): void {
-    this.#owesSign = false;
+    this.#owesSignOfLife = false;
   }
 
   answerSoon(): void {
-    if (this.#joinPosition === undefined && !this.#owesSign) {
+    if (this.#joinPosition === undefined && !this.#owesSignOfLife) {
       return;
     }
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       const hasJoin = this.#joinPosition !== undefined;
-      if ((hasJoin || this.#owesSign) && !this.#isClosed) {
+      if ((hasJoin || this.#owesSignOfLife) && !this.#isClosed) {
         this.clear();
         // A log that can't be written is reported by the reading.
         void this.#write(hasJoin ? 'answer' : undefined).catch(() => undefined);
@@ -55,7 +55,7 @@ export class JoinAnswers {
 
   clear(): void {
     this.#joinPosition = undefined;
-    this.#owesSign = false;
+    this.#owesSignOfLife = false;
   }
 
   close(): void {

@@ -583,7 +583,7 @@ export class LogSync {
       this.#problems.reportReplayedEntry();
       return;
     }
-    this.#receiveSign(position, entry);
+    this.#noteSignOfLife(position, entry);
     this.#writtenVersion = Math.max(this.#writtenVersion, entry.version);
     if (order === 'gap') {
       this.#problems.reportLostEntries();
@@ -599,7 +599,7 @@ export class LogSync {
   }
 
   /** An entry is a sign that its writer runs, whatever it says. */
-  #receiveSign(position: string, { writer, attested, syncedSince }: LogEntry): void {
+  #noteSignOfLife(position: string, { writer, attested, syncedSince }: LogEntry): void {
     if (this.#writer.markRead(position, writer)) {
       this.#missedReadings = 0;
       this.#mustReadOwnEntry = false;
