@@ -209,7 +209,7 @@ export const ofFunctions: readonly Taker[] = [
     group: fapiHeadersOptions,
     base: {},
     take: core.fapiHeaderReader,
-    seen: (read: (req: object) => core.ReadFapiHeaders) => {
+    seen: (read: (req: object) => core.FapiHeadersResult) => {
       const { refusal, onRefused } = read({ headers: {} });
       return [refusal?.code, onRefused];
     },

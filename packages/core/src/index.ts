@@ -148,8 +148,8 @@ export {
 export {
   type FapiHeaders,
   type FapiHeadersOptions,
+  type FapiHeadersResult,
   fapiHeaderReader,
-  type ReadFapiHeaders,
 } from './request/fapi-headers.js';
 export {
   type IssuerSelection,

@@ -1,29 +1,29 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Attestations } from '../../../packages/core/src/revocation/attestations.js';
-import { type Attestation, ReadEntries } from '../../../packages/core/src/revocation/read-entries.js';
+import { type Attestation, EntryHistory } from '../../../packages/core/src/revocation/entry-history.js';
 
 const all = ['1', '2', '3', '4', '5', '6'];
 
 /** Entries, each written at the moment that its position says, by a writer of its own. */
-function heard(positions: readonly string[], max = 100): ReadEntries {
-  const entries = new ReadEntries(max);
+function heard(positions: readonly string[], max = 100): EntryHistory {
+  const entries = new EntryHistory(max);
   for (const position of positions) {
     entries.add(position, `writer ${position}`, 1, Number(position));
   }
   return entries;
 }
 
-function attested(entries: ReadEntries, youngSince = 0, completeSince = 0, after?: string): Attestation {
+function attested(entries: EntryHistory, youngSince = 0, completeSince = 0, after?: string): Attestation {
   return entries.attest({ as: 'answer', by: 'another', youngSince, completeSince, after });
 }
 
-let mine: ReadEntries;
+let mine: EntryHistory;
 beforeEach(() => {
   mine = heard(all);
 });
 
 describe('what another process has read', () => {
-  it.each<[string, ReadEntries, string]>([
+  it.each<[string, EntryHistory, string]>([
     ['the same', heard(all), 'same'],
     ['the same, but for the last entries', heard(all.slice(0, 4)), 'same'],
     ['unknown, if it has read nothing', heard([]), 'unknown'],
@@ -140,13 +140,13 @@ describe('of a long log', () => {
 
   const positionOf = (number: number) => String(number).padStart(6, '0');
   /** Adds entries, each of which was written at the moment of its number. */
-  function addTo(entries: ReadEntries, from: number, to: number): ReadEntries {
+  function addTo(entries: EntryHistory, from: number, to: number): EntryHistory {
     for (let number = from; number < to; number += 1) {
       entries.add(positionOf(number), `writer ${number % 7}`, number, number);
     }
     return entries;
   }
-  const long = (count: number, max = 100_000) => addTo(new ReadEntries(max), 1, count + 1);
+  const long = (count: number, max = 100_000) => addTo(new EntryHistory(max), 1, count + 1);
 
   it('what is attested or compared again costs no more than the newest entries', () => {
     const entries = long(50_000);
@@ -180,7 +180,7 @@ describe('of a long log', () => {
       const again = attested(entries, young, 0, after);
       expect({ ...again, since: 0 }).toEqual({ ...fresh, since: 0 });
       expect(entries.compare(attested(long(count - 20, max), young), young)).toBe('same');
-      const changed = new ReadEntries(max);
+      const changed = new EntryHistory(max);
       addTo(changed, count - 4_000, count - 2_500);
       addTo(changed, count - 2_499, count + 1);
       expect(entries.compare(attested(changed), count - 4_001)).toBe('other');
@@ -199,7 +199,7 @@ describe('of a long log', () => {
   it('it begins with the same entry for half a minute', () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_800_000_000_000 + 10_000 });
     const maxAgeMs = 60_000;
-    const entries = new ReadEntries(1_000);
+    const entries = new EntryHistory(1_000);
     for (let second = -200; second < 0; second += 1) {
       entries.add(positionOf(second + 200), 'writer', second + 200, Date.now() + second * 1_000);
     }

@@ -34,7 +34,7 @@ export interface FapiHeaders {
 }
 
 /** The headers, and the refusal where the interaction id had to be there. */
-export interface ReadFapiHeaders {
+export interface FapiHeadersResult {
   readonly fapi: FapiHeaders;
   readonly refusal: RequestRefused | undefined;
   /** Whether this package or the framework answers the refusal. */
@@ -45,7 +45,7 @@ export interface ReadFapiHeaders {
 const uuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 
 /** Throws `ConfigurationError`. The reader never throws. */
-export function fapiHeaderReader(options: FapiHeadersOptions = {}): (req: NodeRequest) => ReadFapiHeaders {
+export function fapiHeaderReader(options: FapiHeadersOptions = {}): (req: NodeRequest) => FapiHeadersResult {
   const { interactionId, onRefused } = readOptions('fapiHeaders()', options, fapiHeadersOptions);
   const isRequired = interactionId === 'required';
   return (req) => {

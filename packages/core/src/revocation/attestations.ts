@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
-import { type Attestation, attestNothing, type Comparison, type ReadEntries } from './read-entries.js';
+import { type Attestation, attestNothing, type Comparison, type EntryHistory } from './entry-history.js';
 
 /** By how many milliseconds processes may differ in what they take for young. */
 const YOUNG_MARGIN = 2 * CLOCK_DIFFERENCE;
@@ -11,7 +11,7 @@ const YOUNG_MARGIN = 2 * CLOCK_DIFFERENCE;
 const YOUNG_STEP = 30_000;
 
 export interface AttestationParts {
-  readonly entries: ReadEntries;
+  readonly entries: EntryHistory;
   /** Milliseconds for which a process keeps a revocation. The log keeps it two minutes longer. */
   readonly maxAgeMs: number;
   /** Since when this process knows each revocation, in milliseconds since the epoch. */

@@ -1,6 +1,6 @@
 import { RecentMap } from '../shared/recent-map.js';
+import { EntryHistory } from './entry-history.js';
 import type { LogEntry } from './log-entry.js';
-import { ReadEntries } from './read-entries.js';
 
 /**
  * Entries that are remembered, to find out whether what an entry refers to, or another process has
@@ -18,7 +18,7 @@ export type EntryOrder = 'follows' | 'gap' | 'replayed';
 /** The entries that this process has read since it began to read the log from its beginning. */
 export class EntrySequence {
   /** What this process compares with what other processes have read. */
-  readonly entries = new ReadEntries(MAX_ENTRIES);
+  readonly entries = new EntryHistory(MAX_ENTRIES);
   /** The last number of each writer. */
   readonly #numbers = new RecentMap<string, number>(MAX_WRITERS);
   #firstPosition: string | undefined;

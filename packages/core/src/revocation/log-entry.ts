@@ -1,4 +1,4 @@
-import type { Attestation } from './read-entries.js';
+import type { Attestation } from './entry-history.js';
 import type { RevocationNotice, WrittenRevocation } from './revocations.js';
 
 /** What one process writes into the log. */

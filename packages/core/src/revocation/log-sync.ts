@@ -4,6 +4,7 @@ import { publishRevocation, registerSyncState, type SyncRegistration } from '../
 import { CLOCK_DIFFERENCE, MAX_CLOCK_TOLERANCE } from '../shared/clock-difference.js';
 import { withTimeLimit } from '../shared/time-limit.js';
 import { Attestations } from './attestations.js';
+import type { Attestation } from './entry-history.js';
 import { EntrySequence } from './entry-sequence.js';
 import { GrowingPause } from './growing-pause.js';
 import { JoinAnswers } from './join-answers.js';
@@ -16,7 +17,6 @@ import { FIRST_RETRY_INTERVAL, QUIET_TIME, READ_WAIT, RETRY_INTERVAL, STORE_TIME
 import { LogUpkeep } from './log-upkeep.js';
 import { LogWriter } from './log-writer.js';
 import { QuietPeriods } from './quiet-periods.js';
-import type { Attestation } from './read-entries.js';
 import { RecentNotices } from './recent-notices.js';
 import type { LogRules, RevocationLogPage } from './revocation-log.js';
 import type { RevocationNotice, Revocations } from './revocations.js';

@@ -1,6 +1,6 @@
+import type { Attestation } from './entry-history.js';
 import { QUIET_TIME, READ_WAIT } from './log-timing.js';
 import type { LogWriter } from './log-writer.js';
-import type { Attestation } from './read-entries.js';
 import type { RecentNotices } from './recent-notices.js';
 import type { KnownNotice, RevocationNotice, Revocations } from './revocations.js';
 

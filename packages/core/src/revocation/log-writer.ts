@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { TellableError } from '../errors.js';
+import type { Attestation } from './entry-history.js';
 import { type LogEntry, textOfEntry } from './log-entry.js';
 import type { LogSeals } from './log-seals.js';
-import type { Attestation } from './read-entries.js';
 import type { RecentNotices } from './recent-notices.js';
 import type { KnownNotice, RevocationNotice } from './revocations.js';
 import type { TimedLog } from './timed-log.js';

@@ -82,7 +82,7 @@ export function readTokenClaims(claims: Record<string, unknown>, issuer: string)
   }
   const aud = claimOf(claims, 'aud') as string | string[] | undefined;
   const audience = typeof aud === 'string' ? audienceOf(aud) : aud;
-  return new ReadClaims(claims, issuer, claimOf(claims, 'scope') as string | undefined, audience);
+  return new ParsedTokenClaims(claims, issuer, claimOf(claims, 'scope') as string | undefined, audience);
 }
 
 interface ClaimType {
@@ -126,7 +126,7 @@ export function claimOf(claims: Readonly<Record<string, unknown>>, name: string)
  * `TypeError`, which holds no value, for what a source must not return.
  */
 export function parseTokenAnswer(answer: unknown): TokenAnswer {
-  if (isTokenRejection(answer) || ReadClaims.isReadClaims(answer)) {
+  if (isTokenRejection(answer) || ParsedTokenClaims.isParsedTokenClaims(answer)) {
     return answer;
   }
   if (typeof answer !== 'object' || answer === null) {
@@ -255,7 +255,7 @@ function isPlain(value: object): boolean {
  * Each member is its own and enumerable, so that a copy by spread, as a user's token source may
  * make one, has it too.
  */
-class ReadClaims implements TokenClaims {
+class ParsedTokenClaims implements TokenClaims {
   readonly subject: string | undefined;
   readonly clientId: string | undefined;
   readonly scopes: readonly string[];
@@ -292,7 +292,7 @@ class ReadClaims implements TokenClaims {
     Object.freeze(this);
   }
 
-  static isReadClaims(value: unknown): value is ReadClaims {
+  static isParsedTokenClaims(value: unknown): value is ParsedTokenClaims {
     return typeof value === 'object' && value !== null && #isRead in value && value.#isRead;
   }
 }

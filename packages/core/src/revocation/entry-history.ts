@@ -60,7 +60,7 @@ export type Comparison = 'same' | 'other' | 'unknown';
  * known by its writer and its number, which only an entry of the fleet has: a writer gives each
  * number once. A forged or replayed entry has no place here, however much of it the log has.
  */
-export class ReadEntries {
+export class EntryHistory {
   readonly #max: number;
   // Arrays of their own, as there are many entries: an object for each would take twice the memory.
   #positions: string[] = [];
