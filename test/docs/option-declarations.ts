@@ -67,16 +67,23 @@ export async function declaredOptions(): Promise<DeclaredOption[]> {
 
 /** What a doc comment must end in: the default, the limits and the environment variable, as declared. */
 export function endingOf(option: Declared): string {
-  const { limits, limitsNote = '', requiredIf, defaultText, fallback = 'none', environment } = option;
+  const {
+    limits,
+    limitsNote = '',
+    requiredInWords,
+    defaultText,
+    defaultInWords = 'none',
+    environment,
+  } = option;
   const number = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: 3 });
   const range =
     limits === undefined ? '' : `; from ${number(limits.min)} to ${number(limits.max)}${limitsNote}`;
-  const whenMissing = defaultText === undefined ? `Default: ${fallback}` : `Default ${defaultText}`;
-  const isRequired = option.isRequired === true || requiredIf !== undefined;
+  const whenMissing = defaultText === undefined ? `Default: ${defaultInWords}` : `Default ${defaultText}`;
+  const isRequired = option.isRequired === true || requiredInWords !== undefined;
   const { name, note = '' } =
     typeof environment === 'string' ? { name: environment } : (environment ?? { name: undefined });
   const variable = name === undefined ? '' : ` Environment: \`${name}\`${note}.`;
-  return `${isRequired ? `Required${requiredIf ?? ''}` : `${whenMissing}${range}`}.${variable}`;
+  return `${isRequired ? `Required${requiredInWords ?? ''}` : `${whenMissing}${range}`}.${variable}`;
 }
 
 /** The comment with the ending that its declaration asks for. */

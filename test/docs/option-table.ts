@@ -73,12 +73,12 @@ function documented(taker: Taker, path: string, found: DeclaredOption | undefine
     accepted,
     limits,
     limitsNote = '',
-    requiredIf,
+    requiredInWords,
     defaultText,
-    fallback = 'none',
+    defaultInWords = 'none',
     environment,
   } = option;
-  const isRequired = option.isRequired === true || requiredIf !== undefined;
+  const isRequired = option.isRequired === true || requiredInWords !== undefined;
   const { name: variable, note: variableNote = '' } =
     typeof environment === 'string' ? { name: environment } : (environment ?? { name: undefined });
   const isGroup = option.group !== undefined && !accepted.startsWith('a list');
@@ -86,7 +86,7 @@ function documented(taker: Taker, path: string, found: DeclaredOption | undefine
     taker,
     path,
     words: comment.slice(0, -endingOf(option).length).trim(),
-    fallback: isRequired ? `required${requiredIf ?? ''}` : (defaultText ?? fallback),
+    fallback: isRequired ? `required${requiredInWords ?? ''}` : (defaultText ?? defaultInWords),
     isValue: !isRequired && defaultText !== undefined,
     isRequired,
     limits,

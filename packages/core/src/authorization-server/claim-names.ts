@@ -45,7 +45,7 @@ export const jwtClaimOptions = optionGroup({
    * list of strings. A list is accepted only if you set this option, also for the name `scope`.
    * Default: `scope`, as a string.
    */
-  scope: optional(claimName, { fallback: '`scope`, as a string' }),
+  scope: optional(claimName, { defaultInWords: '`scope`, as a string' }),
   /** The claim that holds the subject, for example `oid` or `username`. Default `sub`. */
   subject: withDefault(claimName, 'sub'),
   /**
@@ -54,7 +54,7 @@ export const jwtClaimOptions = optionGroup({
    * whose `cnf` does not have the same thumbprint is refused with `token_bound_otherwise`. Default:
    * `cnf` alone is read.
    */
-  thumbprint: optional(claimName, { fallback: '`cnf` alone is read' }),
+  thumbprint: optional(claimName, { defaultInWords: '`cnf` alone is read' }),
 });
 
 /**
@@ -71,7 +71,7 @@ export const introspectionClaimOptions = optionGroup({
    * Default: `cnf` alone is read.
    */
   thumbprint: optional(nameOtherThan(['active', 'sub', 'client_id', 'scope', 'token_type']), {
-    fallback: '`cnf` alone is read',
+    defaultInWords: '`cnf` alone is read',
   }),
 });
 

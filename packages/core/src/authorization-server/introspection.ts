@@ -84,7 +84,7 @@ export const introspectionOptions = optionGroup({
    * `true` with `audience: 'server-enforced'`, `false` with an audience of your own.
    */
   requireTokenType: optional(flag, {
-    fallback: "`true` with `audience: 'server-enforced'`, `false` with an audience of your own",
+    defaultInWords: "`true` with `audience: 'server-enforced'`, `false` with an audience of your own",
   }),
   /**
    * `{ thumbprint }` names the top-level member of an answer that holds the thumbprint, for a
@@ -95,7 +95,7 @@ export const introspectionOptions = optionGroup({
     nestedRule<SettingsOf<typeof introspectionClaimOptions>, IntrospectionClaimNames>(
       introspectionClaimOptions,
     ),
-    { fallback: '`cnf` alone is read' },
+    { defaultInWords: '`cnf` alone is read' },
   ),
   /**
    * Requests signed answers (RFC 9701), and accepts only signed answers that are at most 60 seconds

@@ -49,7 +49,7 @@ export const jwtAccessTokensOptions = optionGroup({
    * of EdDSA) and RS256. Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that
    * the `profile` permits.
    */
-  algorithms: optional(algorithmList, { fallback: permittedByDefault }),
+  algorithms: optional(algorithmList, { defaultInWords: permittedByDefault }),
   /**
    * The values of the header `typ` (RFC 9068 §2.1) that are accepted: `at+jwt`, `JWT`, `absent` for
    * a token without `typ`, or a type of your server that ends in `at+jwt`. ID tokens also have
@@ -65,7 +65,7 @@ export const jwtAccessTokensOptions = optionGroup({
    * `thumbprint` names a claim that binds a token without `cnf`. Default: the names of RFC 9068.
    */
   claims: optional(nestedRule<SettingsOf<typeof jwtClaimOptions>, JwtClaimNames>(jwtClaimOptions), {
-    fallback: 'the names of RFC 9068',
+    defaultInWords: 'the names of RFC 9068',
   }),
   /**
    * Claims that a token must have (RFC 9068 §2.2). `iss`, `exp` and `aud` are always required.
@@ -78,7 +78,7 @@ export const jwtAccessTokensOptions = optionGroup({
    * encrypted is then refused (RFC 9068 §4). To replace the key, give a list of both. Default: not
    * encrypted.
    */
-  decryptionKey: optional(decryptionKeys, { fallback: 'not encrypted' }),
+  decryptionKey: optional(decryptionKeys, { defaultInWords: 'not encrypted' }),
   /**
    * `introspection()`, for routes with `requireActive()`, and for JWTs that may have been revoked while
    * this process could not hear of it. Without it these routes and such JWTs get 503. Default: none.

@@ -29,13 +29,13 @@ export const privateKeyOptions = optionGroup({
    * The key id in the header of the assertion, for a server that has several keys of your API (RFC
    * 7515 §4.1.4). Default: none.
    */
-  kid: optional(text, { fallback: 'none' }),
+  kid: optional(text, { defaultInWords: 'none' }),
   /**
    * The signature algorithm. Not next to a `CryptoKey`, which has an algorithm. Default: by the
    * key, PS256 for RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519.
    */
   alg: optional(oneOf('PS256', 'RS256', 'ES256', 'ES384', 'ES512', 'EdDSA'), {
-    fallback: 'by the key, PS256 for RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519',
+    defaultInWords: 'by the key, PS256 for RSA, ES256, ES384 or ES512 by the curve, EdDSA for Ed25519',
   }),
 });
 

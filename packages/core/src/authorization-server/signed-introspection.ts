@@ -13,13 +13,13 @@ export const signedAnswerOptions = optionGroup({
    * of EdDSA) and RS256. Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that
    * the `profile` permits.
    */
-  algorithms: optional(algorithmList, { fallback: permittedByDefault }),
+  algorithms: optional(algorithmList, { defaultInWords: permittedByDefault }),
   /**
    * The private key of your API, if the server also encrypts its answers
    * (`introspection_encrypted_response_alg`, RFC 9701 §6). An answer that is not encrypted is then
    * refused. To replace the key, give a list of both. Default: not encrypted.
    */
-  decryptionKey: optional(decryptionKeys, { fallback: 'not encrypted' }),
+  decryptionKey: optional(decryptionKeys, { defaultInWords: 'not encrypted' }),
 });
 
 /** Options of signed introspection answers. */

@@ -81,12 +81,12 @@ export const certificatePolicyOptions = optionGroup({
    * the text form of RFC 4514. Refuses a certificate that TLS or the proxy did not verify; without any
    * verdict, which is reported once, add `requireVerified`. Default: any.
    */
-  issuer: optional(distinguishedNames, { fallback: 'any' }),
+  issuer: optional(distinguishedNames, { defaultInWords: 'any' }),
   /**
    * Its subject is one of these names, in the text form of RFC 4514. Refuses an unverified certificate
    * as `issuer` does. Default: any.
    */
-  subject: optional(distinguishedNames, { fallback: 'any' }),
+  subject: optional(distinguishedNames, { defaultInWords: 'any' }),
   /**
    * One of its alternative names is one of these. Refuses an unverified certificate as `issuer` does.
    * Default: any.
@@ -94,7 +94,7 @@ export const certificatePolicyOptions = optionGroup({
   san: optional(
     nestedRule<SettingsOf<typeof alternativeNameOptions>, AlternativeNames>(alternativeNameOptions),
     {
-      fallback: 'any',
+      defaultInWords: 'any',
     },
   ),
   /**
@@ -111,14 +111,16 @@ export const certificatePolicyOptions = optionGroup({
    * `revocationCheck`: a client that sends a wrong certificate beside its own gets another verdict than
    * "revoked". Default: those that TLS or the proxy trusts.
    */
-  authorities: optional(authoritiesRule, { fallback: 'those that TLS or the proxy trusts' }),
+  authorities: optional(authoritiesRule, { defaultInWords: 'those that TLS or the proxy trusts' }),
   /**
    * Certificates of authorities in between, in the forms of `authorities`, for clients that do not send
    * them or behind a proxy that does not hand them on. Also certificates with which an authority signs its
    * revocation lists and nothing else (`cRLSign` without `keyCertSign`). Needs `authorities`. Default:
    * those that come with the client's certificate.
    */
-  intermediates: optional(authoritiesRule, { fallback: "those that come with the client's certificate" }),
+  intermediates: optional(authoritiesRule, {
+    defaultInWords: "those that come with the client's certificate",
+  }),
   /**
    * Whether a certificate of the path is revoked is found out from revocation lists or OCSP responders.
    * The first request with a certificate waits for it. Later ones do not: lists and answers are fetched
@@ -127,10 +129,10 @@ export const certificatePolicyOptions = optionGroup({
    * looked for first. Needs `authorities`. Default: revocation is not looked at.
    */
   revocationCheck: optional(nestedRule<never, CertificateStatusOptions>(certificateStatusOptions), {
-    fallback: 'revocation is not looked at',
+    defaultInWords: 'revocation is not looked at',
   }),
   /** Its extended key usage names `clientAuth` (RFC 5280 §4.2.1.12). Default: any. */
-  extendedKeyUsage: optional(oneOf('clientAuth'), { fallback: 'any' }),
+  extendedKeyUsage: optional(oneOf('clientAuth'), { defaultInWords: 'any' }),
   /**
    * The HTTP status of a refusal: 403 without a challenge (RFC 9440 §2.4), or 401 with one. Default 403.
    */

@@ -65,7 +65,7 @@ export const certificateStatusOptions = optionGroup({
    * or unspecified address, no shared one (100.64.0.0/10), and no service of a cloud for hosts.
    */
   origins: optional(webOrigins, {
-    fallback:
+    defaultInWords:
       'any origin that a certificate of an accepted path names, but no loopback, link-local, ' +
       'multicast or unspecified address, no shared one (100.64.0.0/10), and no service of a cloud for hosts',
   }),
@@ -74,7 +74,7 @@ export const certificateStatusOptions = optionGroup({
    * for a server of your own. Default: Node's list.
    */
   ca: optional<NonNullable<SecureContextOptions['ca']>, SecureContextOptions['ca']>(pemCertificates, {
-    fallback: "Node's list",
+    defaultInWords: "Node's list",
   }),
   /**
    * Seconds after which lists and OCSP answers are fetched again, in the background, also if they

@@ -17,7 +17,7 @@ export const lambdaEventOptions = optionGroup({
    * than serverless-http keep the event in an `AsyncLocalStorage`, never in a variable that
    * invocations share. Default: the event that serverless-http puts on its requests.
    */
-  event: optional(eventReader, { fallback: 'the event that serverless-http puts on its requests' }),
+  event: optional(eventReader, { defaultInWords: 'the event that serverless-http puts on its requests' }),
 });
 
 /** Options of `lambdaEvent()`. */

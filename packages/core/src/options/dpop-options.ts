@@ -55,19 +55,19 @@ export const dpopOptions = optionGroup({
    * `resourceMetadata.resource`; required without `resourceMetadata`.
    */
   origin: optional(origins, {
-    fallback: 'the origin of `resourceMetadata.resource`; required without `resourceMetadata`',
+    defaultInWords: 'the origin of `resourceMetadata.resource`; required without `resourceMetadata`',
   }),
   /**
    * What a proxy cuts off the path before the request gets here: `/v1` where clients ask for
    * `/v1/accounts` and the application sees `/accounts`. Default: nothing.
    */
-  pathPrefix: optional(pathPrefix, { fallback: 'nothing' }),
+  pathPrefix: optional(pathPrefix, { defaultInWords: 'nothing' }),
   /**
    * Signature algorithms of proofs. Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of
    * them that the `profile` permits.
    */
   algorithms: optional(algorithmList, {
-    fallback: 'those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits',
+    defaultInWords: 'those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits',
   }),
   /**
    * Seconds after its `iat` for which a proof is accepted, and `clockTolerance` more. Refused with
@@ -79,13 +79,13 @@ export const dpopOptions = optionGroup({
    * wrong, and against proofs that were made in advance. Default: none is demanded.
    */
   nonce: optional(nestedRule<SettingsOf<typeof dpopNonceOptions>, DpopNonceOptions>(dpopNonceOptions), {
-    fallback: 'none is demanded',
+    defaultInWords: 'none is demanded',
   }),
   /**
    * `redisProofs(client)`, or what does the same over anything else: records the used proofs of a
    * fleet. Default: none; each process accepts a proof once.
    */
-  store: optional(store, { fallback: 'none; each process accepts a proof once' }),
+  store: optional(store, { defaultInWords: 'none; each process accepts a proof once' }),
   /** Seconds that `store` may take to answer. Refused without `store`. Default 0.5; from 0.005 to 5. */
   timeout: seconds({ min: 0.005, max: 5, default: 0.5 }),
   /**

@@ -141,7 +141,7 @@ export const httpOptions = optionGroup({
    * file.
    */
   ca: optional<NonNullable<SecureContextOptions['ca']>, SecureContextOptions['ca']>(pemCertificates, {
-    fallback: "Node's list",
+    defaultInWords: "Node's list",
     environment: { name: 'MTLS_BOUND_CA_FILE', rule: caFile, note: ', which names a file' },
   }),
   /**
@@ -154,14 +154,16 @@ export const httpOptions = optionGroup({
    * not used. Default: Node's `https.Agent` with these options.
    */
   agent: optional(functionLike<AgentFactory>('a function from connection options to an agent'), {
-    fallback: "Node's `https.Agent` with these options",
+    defaultInWords: "Node's `https.Agent` with these options",
   }),
   /**
    * Replaces node-fetch and its connections. The limits of time and size still apply. Not next to
    * `agent`, `ca`, `tlsClientAuth()` or `selfSignedTlsClientAuth()`, which it would not use.
    * Default: node-fetch.
    */
-  fetch: optional(functionLike<typeof globalThis.fetch>('a function like fetch'), { fallback: 'node-fetch' }),
+  fetch: optional(functionLike<typeof globalThis.fetch>('a function like fetch'), {
+    defaultInWords: 'node-fetch',
+  }),
 });
 
 /** Requests to the authorization server: limits of time, number and size, certificates, proxies. */
@@ -193,7 +195,7 @@ export const issuerOptions = optionGroup({
    * The issuer identifier of the authorization server, an https URL, spelled exactly as in its
    * metadata (RFC 8414 §3.3). Required. Environment: `MTLS_BOUND_ISSUER`.
    */
-  issuer: optional(issuerUrl, { requiredIf: '', environment: 'MTLS_BOUND_ISSUER' }),
+  issuer: optional(issuerUrl, { requiredInWords: '', environment: 'MTLS_BOUND_ISSUER' }),
   /**
    * Seconds after which the discovered metadata are read again, in the background. Default 3,600;
    * from 1 to 86,400.
@@ -203,14 +205,14 @@ export const issuerOptions = optionGroup({
    * The server's metadata (RFC 8414 §2), for a server without discovery: at least `{
    * introspection_endpoint }`, or `{ jwks_uri }` for JWT access tokens. Default: discovered.
    */
-  authorizationServerMetadata: optional(endpoints, { fallback: 'discovered' }),
+  authorizationServerMetadata: optional(endpoints, { defaultInWords: 'discovered' }),
   /**
    * This API's own client id at the authorization server, not that of a client that calls it. Required,
    * except with `jwtAccessTokens()`.
    * Environment: `MTLS_BOUND_CLIENT_ID`.
    */
   clientId: optional(text, {
-    requiredIf: ', except with `jwtAccessTokens()`',
+    requiredInWords: ', except with `jwtAccessTokens()`',
     environment: 'MTLS_BOUND_CLIENT_ID',
   }),
   /**
@@ -218,7 +220,7 @@ export const issuerOptions = optionGroup({
    * `clientAuthentication` is given. Environment: `MTLS_BOUND_CLIENT_SECRET`.
    */
   clientSecret: optional(secretText, {
-    requiredIf: ' with `clientId`, unless `clientAuthentication` is given',
+    requiredInWords: ' with `clientId`, unless `clientAuthentication` is given',
     environment: 'MTLS_BOUND_CLIENT_SECRET',
   }),
   /**
@@ -230,7 +232,7 @@ export const issuerOptions = optionGroup({
   clientAuthentication: optional<ClientAuthentication | SecretMethod, ClientAuthentication>(
     clientAuthentication,
     {
-      fallback: '`clientSecretBasic(clientSecret)`',
+      defaultInWords: '`clientSecretBasic(clientSecret)`',
       environment: {
         name: 'MTLS_BOUND_CLIENT_AUTHENTICATION',
         rule: secretMethod,
@@ -247,7 +249,7 @@ export const issuerOptions = optionGroup({
    * blank-separated.
    */
   audience: optional(audiences, {
-    requiredIf: '',
+    requiredInWords: '',
     environment: { name: 'MTLS_BOUND_AUDIENCE', rule: blankSeparated, note: ', blank-separated' },
   }),
   /**

@@ -114,7 +114,7 @@ export const resourceServerOptions = optionGroup({
       ...nestedRule<never, readonly IssuerOptions[] | undefined>(issuerOptions),
       accepted: listOfObjects.accepted,
     },
-    { fallback: 'the one of `issuer`' },
+    { defaultInWords: 'the one of `issuer`' },
   ),
   /**
    * Selects the issuer in `issuers` that is asked about the token of a request: `issuerByHeader()`,
@@ -123,7 +123,7 @@ export const resourceServerOptions = optionGroup({
    * none. Default: tokens that name no issuer are refused.
    */
   selectIssuer: optional<IssuerSelection, IssuerSelection | undefined>(issuerSelection, {
-    fallback: 'tokens that name no issuer are refused',
+    defaultInWords: 'tokens that name no issuer are refused',
   }),
   /**
    * Whether a token must be bound to the certificate or the key: `required`, or, for a migration, `report` or
@@ -149,14 +149,14 @@ export const resourceServerOptions = optionGroup({
    * nothing.
    */
   resourceMetadata: optional(nestedRule<never, ResourceMetadataOptions>(resourceMetadataOptions), {
-    fallback: 'nothing',
+    defaultInWords: 'nothing',
   }),
   /**
    * Accepts access tokens that are bound to a key of the client, too (DPoP, RFC 9449). A token that
    * is bound to both needs both. Refused with the profile `fapi1-advanced`. Default: they are
    * refused.
    */
-  dpop: optional(nestedRule<never, DpopOptions>(dpopOptions), { fallback: 'they are refused' }),
+  dpop: optional(nestedRule<never, DpopOptions>(dpopOptions), { defaultInWords: 'they are refused' }),
   /**
    * Where the client certificate comes from: `tlsSocket()`, `proxyHeader()` behind a proxy that
    * ends TLS, or a function from the request to a `ClientCertificate` or `undefined`. Default
@@ -167,7 +167,7 @@ export const resourceServerOptions = optionGroup({
    * What a client certificate must be in addition to being bound to the token. Default: nothing.
    */
   certificatePolicy: optional(nestedRule<never, CertificatePolicyOptions>(certificatePolicyOptions), {
-    fallback: 'nothing',
+    defaultInWords: 'nothing',
   }),
   /**
    * Number of clients of each issuer whose certificates `clientCertificates()` of the resource server lists.
@@ -200,7 +200,9 @@ export const resourceServerOptions = optionGroup({
    * How many unknown tokens that are rejected one client may send. A JWT whose verification
    * fails counts, too, though no server is asked about it. `false` disables the limit. Default: `{}`.
    */
-  floodGuard: optional(nestedRule<never, FloodGuardOptions | false>(floodGuardOptions), { fallback: '`{}`' }),
+  floodGuard: optional(nestedRule<never, FloodGuardOptions | false>(floodGuardOptions), {
+    defaultInWords: '`{}`',
+  }),
   /**
    * The protection space that challenges name (RFC 9110 §11.5). Default `api`. Environment:
    * `MTLS_BOUND_REALM`.
@@ -219,7 +221,9 @@ export const resourceServerOptions = optionGroup({
    * A function that returns the JSON body of a refusal. It gets `{ status, code, body }` and the
    * request of Node. Default: `{ error, error_description }`.
    */
-  errorBody: optional(functionLike<ErrorBody>('a function'), { fallback: '`{ error, error_description }`' }),
+  errorBody: optional(functionLike<ErrorBody>('a function'), {
+    defaultInWords: '`{ error, error_description }`',
+  }),
   /**
    * `Content-Type` of the body of refusals, for example `application/problem+json` (RFC 9457 §3).
    * Refused with `onRefused: 'next'`. Default `application/json; charset=utf-8`.

@@ -99,7 +99,7 @@ export const sharedCacheOptions = optionGroup({
    * A lock that processes share, `redisLock(client)`: if several processes receive the same unknown
    * token, one of them introspects it. Default: each process introspects it.
    */
-  lock: optional(lock, { fallback: 'each process introspects it' }),
+  lock: optional(lock, { defaultInWords: 'each process introspects it' }),
   /**
    * Seconds that each access to `store` or `lock` may take. After that, the process goes on without
    * it. A request with an unknown token makes up to four accesses, with two secrets six, and waits
@@ -128,14 +128,14 @@ export const revocationOptions = optionGroup({
    * without `log` and `channel`, a revocation holds in this process only.
    */
   channel: optional(channel, {
-    fallback: 'none; without `log` and `channel`, a revocation holds in this process only',
+    defaultInWords: 'none; without `log` and `channel`, a revocation holds in this process only',
   }),
   /**
    * Encrypts and authenticates the entries and messages: at least 32 characters, the same in each
    * process. To replace the secret, give a list: the first one seals, each one opens. Required with
    * `log` and `channel`.
    */
-  secret: optional(secretList, { requiredIf: ' with `log` and `channel`' }),
+  secret: optional(secretList, { requiredInWords: ' with `log` and `channel`' }),
   /**
    * The longest lifetime of your JWT access tokens, in seconds. A process remembers a revocation
    * for this time and twice the `clockTolerance`: for as long as such a token could be accepted.
@@ -182,7 +182,7 @@ export const floodGuardOptions = optionGroup({
    * certificate is from the connection too, otherwise none, because the connection is the proxy's.
    */
   address: optional(addressReader, {
-    fallback:
+    defaultInWords:
       'the address of the connection if the certificate is from the connection too, otherwise none, ' +
       "because the connection is the proxy's",
   }),

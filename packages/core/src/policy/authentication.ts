@@ -20,12 +20,12 @@ const acrList: OptionRule<readonly string[]> = {
 
 export const authenticationOptions = optionGroup({
   /** The token's `acr` must be one of these. Required without `maxAge`. */
-  acrValues: optional(acrList, { requiredIf: ' without `maxAge`' }),
+  acrValues: optional(acrList, { requiredInWords: ' without `maxAge`' }),
   /**
    * Seconds since the user was authenticated (`auth_time`), at most. Default: any; from 0 to
    * 31,536,000.
    */
-  maxAge: wholeNumber({ min: 0, max: 31_536_000, fallback: 'any' }),
+  maxAge: wholeNumber({ min: 0, max: 31_536_000, defaultInWords: 'any' }),
 });
 
 /** How the end-user must have been authenticated (RFC 9470 §3). */

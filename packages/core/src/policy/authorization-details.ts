@@ -10,9 +10,9 @@ export const authorizationDetailOptions = optionGroup({
   /** Its `type`. Required. */
   type: required(text),
   /** All of these are among its `actions`. Default: any. */
-  actions: optional(textList, { fallback: 'any' }),
+  actions: optional(textList, { defaultInWords: 'any' }),
   /** One of these is among its `locations`. Default: any. */
-  locations: optional(textList, { fallback: 'any' }),
+  locations: optional(textList, { defaultInWords: 'any' }),
 });
 
 /** What one authorization detail of the token must grant (RFC 9396 §2). */

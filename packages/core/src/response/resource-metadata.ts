@@ -34,7 +34,7 @@ export const resourceMetadataOptions = optionGroup({
    */
   resource: required(issuerUrl),
   /** `scopes_supported`. Default: left out. */
-  scopesSupported: optional(scopeList, { fallback: 'left out' }),
+  scopesSupported: optional(scopeList, { defaultInWords: 'left out' }),
   /**
    * Further members, for example `resource_name` or `resource_documentation`. Members that other
    * options determine are refused. Default: none.

@@ -20,10 +20,13 @@ export interface EnvironmentSource<T> {
 /** What the docs say about an option, as far as its declaration does not say it. */
 export interface OptionNotes<T> {
   readonly environment?: string | EnvironmentSource<T>;
-  /** What holds if the option is missing, in words. */
-  readonly fallback?: string;
-  /** When the option is required: `unless clientAuthentication is given`. */
-  readonly requiredIf?: string;
+  /** What the docs say that holds if the option is missing. No code decides by it. */
+  readonly defaultInWords?: string;
+  /**
+   * What the docs say behind `Required`: ` unless clientAuthentication is given`, or an empty text.
+   * The code that reads the option checks it.
+   */
+  readonly requiredInWords?: string;
   /** Further limits, behind those of the rule. */
   readonly limitsNote?: string;
 }

@@ -79,7 +79,7 @@ export const signalPollOptions = optionGroup({
    * stream of this API.
    */
   endpoint: optional(endpointUrl, {
-    fallback: 'the one that the transmitter names in the stream of this API',
+    defaultInWords: 'the one that the transmitter names in the stream of this API',
   }),
   /**
    * Seconds between two polls, if the transmitter has nothing and does not hold the poll. Default
@@ -103,17 +103,17 @@ export const signalStreamOptions = optionGroup({
    * The https URL of the route, as the transmitter reaches it. Required without `poll`; not next to
    * it.
    */
-  pushEndpoint: optional(endpointUrl, { requiredIf: ' without `poll`; not next to it' }),
+  pushEndpoint: optional(endpointUrl, { requiredInWords: ' without `poll`; not next to it' }),
   /** URIs of the events that the stream must have. Default: all events that revoke. */
-  events: optional(textList, { fallback: 'all events that revoke' }),
+  events: optional(textList, { defaultInWords: 'all events that revoke' }),
   /** A description of the stream, for the operators of the transmitter. Default: nothing. */
-  description: optional(text, { fallback: 'nothing' }),
+  description: optional(text, { defaultInWords: 'nothing' }),
   /**
    * Seconds between two requests for a verification event. Do not set it if you run several
    * processes, because another process may receive the event. Default: no request; from 1 to
    * 86,400.
    */
-  verificationInterval: seconds({ min: 1, max: 86_400, fallback: 'no request' }),
+  verificationInterval: seconds({ min: 1, max: 86_400, defaultInWords: 'no request' }),
 });
 
 /** The stream that the transmitter shall have for this receiver. */
@@ -136,7 +136,7 @@ export const sharedSignalsOptions = optionGroup({
    * only configured issuer.
    */
   issuer: optional(issuerUrl, {
-    fallback:
+    defaultInWords:
       '`transmitter` where that is a configured issuer, else the only issuer of `issuers`, ' +
       'else the only configured issuer',
   }),
@@ -144,14 +144,18 @@ export const sharedSignalsOptions = optionGroup({
    * The configured issuers whose tokens the transmitter may revoke. The list must contain `issuer`.
    * A subject that names another issuer revokes nothing. Default: `issuer` alone.
    */
-  issuers: optional<readonly string[], readonly string[]>(listOfIssuers, { fallback: '`issuer` alone' }),
+  issuers: optional<readonly string[], readonly string[]>(listOfIssuers, {
+    defaultInWords: '`issuer` alone',
+  }),
   /**
    * The whole value of the header `Authorization` that the transmitter sends (SSF 1.0 §6.1.1).
    * Default: the signature of the token is the only proof.
    */
-  authorizationHeader: optional(sharedSecret, { fallback: 'the signature of the token is the only proof' }),
+  authorizationHeader: optional(sharedSecret, {
+    defaultInWords: 'the signature of the token is the only proof',
+  }),
   /** Signature algorithms that are accepted. Default: PS256, ES256, EdDSA, Ed25519 and RS256. */
-  algorithms: optional(algorithmList, { fallback: 'PS256, ES256, EdDSA, Ed25519 and RS256' }),
+  algorithms: optional(algorithmList, { defaultInWords: 'PS256, ES256, EdDSA, Ed25519 and RS256' }),
   /**
    * Requests to the transmitter: limits of time, number and size, certificates, proxies. Default `{}`.
    */
@@ -166,10 +170,10 @@ export const sharedSignalsOptions = optionGroup({
   clientAuthentication: optional<
     readonly ClientAuthentication[],
     ClientAuthentication | readonly ClientAuthentication[]
-  >(credentialList, { requiredIf: ' with `poll` and `stream`' }),
+  >(credentialList, { requiredInWords: ' with `poll` and `stream`' }),
   /** Fetches the tokens from the transmitter (RFC 8936). Default: the transmitter pushes them. */
   poll: optional(nestedRule<SettingsOf<typeof signalPollOptions>, SignalPollOptions>(signalPollOptions), {
-    fallback: 'the transmitter pushes them',
+    defaultInWords: 'the transmitter pushes them',
   }),
   /**
    * Creates the stream at the transmitter, or changes it to match these options (SSF 1.0 §8.1.1).
@@ -178,7 +182,7 @@ export const sharedSignalsOptions = optionGroup({
   stream: optional(
     nestedRule<SettingsOf<typeof signalStreamOptions>, SignalStreamOptions>(signalStreamOptions),
     {
-      fallback: 'the stream is left as it is',
+      defaultInWords: 'the stream is left as it is',
     },
   ),
 });

@@ -22,13 +22,13 @@ const hour = 3_600_000;
 
 export const certificateRequestOptions = optionGroup({
   /** Its subject, in the text form of RFC 4514. Default: `CN=client` and a UUID. */
-  subject: optional(text, { fallback: '`CN=client` and a UUID' }),
+  subject: optional(text, { defaultInWords: '`CN=client` and a UUID' }),
   /** DNS names of its subjectAltName. Default: none. */
   dnsNames: optional(listOfTexts),
   /** From when on it is valid. Default: an hour ago. */
-  notBefore: optional(date, { fallback: 'an hour ago' }),
+  notBefore: optional(date, { defaultInWords: 'an hour ago' }),
   /** Until when it is valid. Default: in an hour. */
-  notAfter: optional(date, { fallback: 'in an hour' }),
+  notAfter: optional(date, { defaultInWords: 'in an hour' }),
   /** Whether TLS found its chain trusted. Default `true`. */
   verified: withDefault(flag, true),
 });

@@ -33,7 +33,7 @@ export const testKitOptions = optionGroup({
    * `https://api.example.com`.
    */
   url: optional(issuerUrl, {
-    fallback: 'the origin of `audience` if it is an https URL, otherwise `https://api.example.com`',
+    defaultInWords: 'the origin of `audience` if it is an https URL, otherwise `https://api.example.com`',
   }),
 });
 
@@ -63,7 +63,7 @@ export const tokenRequestOptions = optionGroup({
    * `key`.
    */
   certificate: optional(anything<ClientCertificate>(), {
-    fallback: "the kit's `certificate`, or none with `key`",
+    defaultInWords: "the kit's `certificate`, or none with `key`",
   }),
   /** The key that the token is bound to (DPoP, RFC 9449 §6). Default: none. */
   key: optional(anything<TestKey>()),
@@ -74,17 +74,21 @@ export interface TokenRequest extends OptionsOf<typeof tokenRequestOptions> {}
 
 export const proofRequestOptions = optionGroup({
   /** The key that signs the proof. Default: the kit's `key`. */
-  key: optional(anything<TestKey>(), { fallback: "the kit's `key`" }),
+  key: optional(anything<TestKey>(), { defaultInWords: "the kit's `key`" }),
   /**
    * Members of the header of the proof, or others in place of these; `undefined` leaves one out.
    * Default: those of a good proof.
    */
-  header: optional(anything<Readonly<Record<string, unknown>>>(), { fallback: 'those of a good proof' }),
+  header: optional(anything<Readonly<Record<string, unknown>>>(), {
+    defaultInWords: 'those of a good proof',
+  }),
   /**
    * Claims of the proof, as `nonce`, or others in place of these; `undefined` leaves one out.
    * Default: those of a good proof.
    */
-  claims: optional(anything<Readonly<Record<string, unknown>>>(), { fallback: 'those of a good proof' }),
+  claims: optional(anything<Readonly<Record<string, unknown>>>(), {
+    defaultInWords: 'those of a good proof',
+  }),
 });
 
 /** What a DPoP proof is to say; what is not given is what a good proof says. */

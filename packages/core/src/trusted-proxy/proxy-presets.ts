@@ -76,7 +76,7 @@ export interface ProxyPreset {
 
 export const certificateHeaderOptions = optionGroup({
   /** The header that holds the certificate. Default: the one that the preset names. */
-  header: optional(proxyHeaderName, { fallback: 'the one that the preset names' }),
+  header: optional(proxyHeaderName, { defaultInWords: 'the one that the preset names' }),
 });
 
 /** The header of a preset that the administrator of the proxy can rename. */
@@ -433,7 +433,7 @@ export const cloudFrontOptions = optionGroup({
    * not verified. Default: the header of `verify`, not counted as verified.
    */
   mode: optional(oneOf('verify', 'passthrough'), {
-    fallback: 'the header of `verify`, not counted as verified',
+    defaultInWords: 'the header of `verify`, not counted as verified',
   }),
   /**
    * `certificate`: `CloudFront-Viewer-Cert-Pem`, or `Client-Cert` in passthrough mode. `sha256`:

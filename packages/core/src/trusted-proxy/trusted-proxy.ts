@@ -97,7 +97,7 @@ export const trustOptions = optionGroup({
    * by name must be for clients (`clientAuth`) and valid now, and its path to an authority of `ca` is
    * verified here, whatever Node's TLS says of it. Default: any hop.
    */
-  proxyCertificate: optional(proxyCertificates, { fallback: 'any hop' }),
+  proxyCertificate: optional(proxyCertificates, { defaultInWords: 'any hop' }),
 });
 
 /** The peers that may send the certificate of a client. A peer must meet each member. */
