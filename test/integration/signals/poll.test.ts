@@ -120,7 +120,7 @@ describe.each(frameworks)('%s', (framework) => {
     ]);
   });
 
-  it.each(malformedSets)('is told in setErrs: %s', async (_title, make, err) => {
+  it.each(malformedSets)('is reported in setErrs: %s', async (_title, make, err) => {
     startIn(framework);
     const jws = await make((changes) =>
       signedSet(transmitter.issuer, { ...changes, claims: { jti: 'bad', ...changes?.claims } }),
@@ -140,14 +140,14 @@ it.each(ignoredEvents)('the event %s is acknowledged and revokes nothing', async
   expect(revoke).not.toHaveBeenCalled();
 });
 
-it('a token under another name than its jti is told in setErrs', async () => {
+it('a token under another name than its jti is reported in setErrs', async () => {
   start();
   transmitter.sendRaw(await signedSet(transmitter.issuer), 'another');
   await vi.waitFor(() => expect(transmitter.errors.get('another')?.err).toBe('invalid_request'), patient);
   expect(revoke).not.toHaveBeenCalled();
 });
 
-it('what is no text in place of a token is told in setErrs', async () => {
+it('what is no text in place of a token is reported in setErrs', async () => {
   start();
   transmitter.sendRaw({} as never, 'object');
   await vi.waitFor(() => expect(transmitter.errors.get('object')?.err).toBe('invalid_request'), patient);

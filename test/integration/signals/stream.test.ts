@@ -315,7 +315,7 @@ describe('a verification event', () => {
     ['a number', 1],
     ['null', null],
     ['one of the same form', `${'a'.repeat(22)}.${'b'.repeat(43)}`],
-  ])('with an unknown state is told in setErrs and reported: %s', async (_title, state) => {
+  ])('with an unknown state is in setErrs and reported: %s', async (_title, state) => {
     poll({});
     const jti = await transmitter.verify(state);
     await vi.waitFor(() => expect(transmitter.errors.get(jti)?.err).toBe('invalid_state'), patient);

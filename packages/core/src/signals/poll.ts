@@ -5,7 +5,7 @@ import { readOwnMember } from '../shared/own-member.js';
 import { describeError } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { pause, pauseAfter } from './pause.js';
-import { MAX_JTI_LENGTH, type SetErrorCode, SetRefused } from './security-event-token.js';
+import { type EventTokenErrorCode, EventTokenRefused, MAX_JTI_LENGTH } from './security-event-token.js';
 import type { AskTransmitter } from './transmitter-endpoints.js';
 
 /** The options of `poll`. */
@@ -27,8 +27,8 @@ export interface PollParts {
   /** The endpoint did not accept a poll: the stream may be another one by now. */
   readonly onRefused: () => void;
   /**
-   * Acts on a token. Rejects with `SetRefused` for a fault of the token, and with another error if
-   * the token must be tried again.
+   * Acts on a Security Event Token. Rejects with `EventTokenRefused` for a fault of the token, and with
+   * another error if the token must be tried again.
    */
   readonly receive: (jws: string, jti: string) => Promise<void>;
   readonly report: ReportProblem;
@@ -39,16 +39,16 @@ export interface PollParts {
 type Page = readonly (readonly [jti: string, jws: unknown])[];
 
 /**
- * What came of a token. `repeated`: an earlier poll said that it was acted on, or
+ * What came of a Security Event Token. `repeated`: an earlier poll said that it was acted on, or
  * refused.
  */
 type Outcome = 'accepted' | 'refused' | 'repeated' | 'held';
 
-/** What a poll reports to the transmitter. */
-type Told = 'ack' | 'setErrs';
+/** The member of a poll that reports acknowledgements or errors to the transmitter. */
+type ReportedMember = 'ack' | 'setErrs';
 
-/** A token that is not acted on yet. */
-interface HeldToken {
+/** A Security Event Token that is not acted on yet. */
+interface HeldEventToken {
   readonly jws: unknown;
   /** Attempts that failed. */
   readonly failures: number;
@@ -76,7 +76,7 @@ const MAX_SETTLED = 10_000;
 export class Poll {
   readonly #parts: PollParts;
   /** The tokens that are not acted on yet, by `jti`. */
-  readonly #held = new Map<string, HeldToken>();
+  readonly #held = new Map<string, HeldEventToken>();
   /** Whether the last poll brought tokens again that are held. They take room in an answer. */
   #bringsHeld = false;
   /** When the next poll is due, by `performance.now()`. */
@@ -84,11 +84,11 @@ export class Poll {
   /** What a poll has reported, or the next poll reports. */
   readonly #settled = new LRUCache<string, true>({ max: MAX_SETTLED });
   #acks: string[] = [];
-  #errors: [jti: string, error: { err: SetErrorCode; description: string }][] = [];
+  #errors: [jti: string, error: { err: EventTokenErrorCode; description: string }][] = [];
   /** The URL of the last poll: only there its tokens are known. */
   #url: string | undefined;
   /** What the transmitter was last reported to refuse, until it accepts it. */
-  #refused: Told | undefined;
+  #refusedMember: ReportedMember | undefined;
   /**
    * Whether the transmitter answered the last poll. If not, the next one asks for an answer at
    * once.
@@ -211,8 +211,8 @@ export class Poll {
       if (isRefused) {
         onRefused();
       }
-      if (acks.length + errors.length > 0 && mayBeOfTelling(status)) {
-        throw this.#takeBack(`${redactUrl(url)} answered ${status}`, retryAfter);
+      if (acks.length + errors.length > 0 && mayRefuseReports(status)) {
+        throw this.#withdrawReports(`${redactUrl(url)} answered ${status}`, retryAfter);
       }
       const hint = status === 401 || status === 403 ? '; check clientAuthentication and its rights' : '';
       throw new PollTrouble(`${redactUrl(url)} answered ${status}${hint}`, retryAfter);
@@ -223,8 +223,8 @@ export class Poll {
     }
     this.#isAnswering = true;
     this.#maxEvents = rules.maxEvents;
-    if (this.#refused === 'ack' ? acks.length > 0 : errors.length > 0) {
-      this.#refused = undefined;
+    if (this.#refusedMember === 'ack' ? acks.length > 0 : errors.length > 0) {
+      this.#refusedMember = undefined;
     }
     this.#acks = this.#acks.slice(acks.length);
     this.#errors = this.#errors.slice(errors.length);
@@ -246,16 +246,16 @@ export class Poll {
    * Has the next poll report less: no errors, or no acknowledgements either. The transmitter may
    * know those tokens no more. If it does, it sends them again, and they are reported again.
    */
-  #takeBack(answered: string, retryAfter: number | undefined): PollTrouble {
-    const told: Told = this.#errors.length > 0 ? 'setErrs' : 'ack';
-    if (told === 'ack') {
+  #withdrawReports(answered: string, retryAfter: number | undefined): PollTrouble {
+    const member: ReportedMember = this.#errors.length > 0 ? 'setErrs' : 'ack';
+    if (member === 'ack') {
       this.#acks = [];
     }
     this.#errors = [];
     return new PollTrouble(
-      `${answered} to a poll with ${told}; the next poll is without ${told}`,
+      `${answered} to a poll with ${member}; the next poll is without ${member}`,
       retryAfter,
-      told,
+      member,
     );
   }
 
@@ -265,7 +265,7 @@ export class Poll {
       await this.#parts.receive(typeof jws === 'string' ? jws : '', jti);
       this.#acks.push(jti);
     } catch (error) {
-      if (!(error instanceof SetRefused)) {
+      if (!(error instanceof EventTokenRefused)) {
         this.#hold(jti, jws);
         return 'held';
       }
@@ -287,10 +287,10 @@ export class Poll {
   }
 
   #reportFailure(error: unknown): void {
-    const told = error instanceof PollTrouble ? error.told : undefined;
-    if (told === undefined ? !this.#isFailing : told !== this.#refused) {
+    const member = error instanceof PollTrouble ? error.refusedMember : undefined;
+    if (member === undefined ? !this.#isFailing : member !== this.#refusedMember) {
       this.#isFailing = true;
-      this.#refused = told ?? this.#refused;
+      this.#refusedMember = member ?? this.#refusedMember;
       const { transmitter, report } = this.#parts;
       const why =
         error instanceof PollTrouble || RequestRefused.isRefusal(error)
@@ -315,18 +315,18 @@ export class Poll {
 /** An answer that is none to a poll. */
 class PollTrouble extends Error {
   readonly retryAfter: number | undefined;
-  /** What may be the cause. */
-  readonly told: Told | undefined;
+  /** The member that may be the cause. */
+  readonly refusedMember: ReportedMember | undefined;
 
-  constructor(message: string, retryAfter?: number, told?: Told) {
+  constructor(message: string, retryAfter?: number, refusedMember?: ReportedMember) {
     super(message);
     this.retryAfter = retryAfter;
-    this.told = told;
+    this.refusedMember = refusedMember;
   }
 }
 
 /** Whether a transmitter may answer so because of what the poll reports. */
-function mayBeOfTelling(status: number): boolean {
+function mayRefuseReports(status: number): boolean {
   const isOfUs = status === 401 || status === 403 || status === 429;
   return status >= 400 && status <= 500 && !isOfUs;
 }

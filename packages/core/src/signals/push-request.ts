@@ -7,7 +7,7 @@ import {
   readRequestBody,
   textOfParsedBody,
 } from '../request/request-body.js';
-import { SetRefused } from './security-event-token.js';
+import { EventTokenRefused } from './security-event-token.js';
 
 /**
  * Refuses a request unless its one `Authorization` header is the secret that the transmitter was
@@ -16,7 +16,7 @@ import { SetRefused } from './security-event-token.js';
 export function requireAuthorization(req: NodeRequest, expected: string): void {
   const given = headerValues(req, 'authorization');
   if (given.length !== 1 || !timingSafeEqual(digest(given[0] ?? ''), digest(expected))) {
-    throw new SetRefused('authentication_failed', 'The Authorization header is not the one agreed on');
+    throw new EventTokenRefused('authentication_failed', 'The Authorization header is not the one agreed on');
   }
 }
 
@@ -25,23 +25,23 @@ function digest(text: string): Buffer {
 }
 
 /**
- * Reads a pushed Security Event Token (RFC 8935 §2.1). Rejects with `SetRefused` for another
+ * Reads a pushed Security Event Token (RFC 8935 §2.1). Rejects with `EventTokenRefused` for another
  * request, and with another error if the body can't be read any more: the transmitter has to send
  * it again.
  *
  * @param body what a body parser made of the body, when one ran before
  */
-export async function readPushedSet(req: NodeRequest, body: unknown): Promise<string> {
+export async function readPushedEventToken(req: NodeRequest, body: unknown): Promise<string> {
   if (req.method !== 'POST' || mediaTypeOfRequest(req) !== 'application/secevent+jwt') {
-    throw new SetRefused('invalid_request', 'A POST of the type application/secevent+jwt is expected');
+    throw new EventTokenRefused('invalid_request', 'A POST of the type application/secevent+jwt is expected');
   }
   return (textOfParsedBody(body, req, bodyErrors) ?? (await readRequestBody(req, bodyErrors))).trim();
 }
 
 const bodyErrors: BodyErrors = {
-  tooLarge: () => new SetRefused('invalid_request', 'The body is larger than 65,536 bytes'),
-  gone: () => new SetRefused('invalid_request', 'The request ended early'),
-  late: () => new SetRefused('invalid_request', 'The body did not end within 10 seconds'),
-  encoded: () => new SetRefused('invalid_request', 'A body that is not compressed is expected'),
-  charset: () => new SetRefused('invalid_request', 'A body in UTF-8 is expected'),
+  tooLarge: () => new EventTokenRefused('invalid_request', 'The body is larger than 65,536 bytes'),
+  gone: () => new EventTokenRefused('invalid_request', 'The request ended early'),
+  late: () => new EventTokenRefused('invalid_request', 'The body did not end within 10 seconds'),
+  encoded: () => new EventTokenRefused('invalid_request', 'A body that is not compressed is expected'),
+  charset: () => new EventTokenRefused('invalid_request', 'A body in UTF-8 is expected'),
 };

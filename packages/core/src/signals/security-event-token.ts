@@ -2,7 +2,7 @@ import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
 import { readOwnMember } from '../shared/own-member.js';
 
 /** The error codes that a receiver answers with (RFC 8935 §2.4, SSF 1.0 §8.1.4.1). */
-export type SetErrorCode =
+export type EventTokenErrorCode =
   | 'invalid_request'
   | 'invalid_key'
   | 'invalid_issuer'
@@ -14,13 +14,13 @@ export type SetErrorCode =
  * A Security Event Token that is refused for its own fault. The message is fixed: it repeats
  * nothing of the token.
  */
-export class SetRefused extends Error {
-  override readonly name = 'SetRefused';
-  readonly err: SetErrorCode;
+export class EventTokenRefused extends Error {
+  override readonly name = 'EventTokenRefused';
+  readonly err: EventTokenErrorCode;
   /** Whether the transmitter signed it, as far as that was found out. */
   readonly isSigned: boolean;
 
-  constructor(err: SetErrorCode, description: string, isSigned = false) {
+  constructor(err: EventTokenErrorCode, description: string, isSigned = false) {
     super(description);
     this.err = err;
     this.isSigned = isSigned;
@@ -36,7 +36,7 @@ export interface SecurityEventToken {
 }
 
 /** What a Security Event Token must show. */
-export interface SetRules {
+export interface EventTokenRules {
   readonly transmitter: string;
   readonly audience: readonly string[];
   readonly algorithms: readonly string[];
@@ -67,23 +67,23 @@ const compact = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/;
 type Members = Readonly<Record<string, unknown>>;
 
 /**
- * Verifies a Security Event Token (RFC 8417, SSF 1.0 §4). Rejects with `SetRefused` for a fault of
+ * Verifies a Security Event Token (RFC 8417, SSF 1.0 §4). Rejects with `EventTokenRefused` for a fault of
  * the token, and with the error of `isSigned` for trouble. While `isSigned` waits, the text of the
  * token is kept alone: what is parsed of it can take twenty times the memory.
  */
-export async function verifySet(jws: string, rules: SetRules): Promise<SecurityEventToken> {
+export async function verifyEventToken(jws: string, rules: EventTokenRules): Promise<SecurityEventToken> {
   if (!rules.wasVerified(jws)) {
     // Before the signature is verified: a token of another transmitter causes no fetch of keys.
     refuseUnsigned(jws, rules);
     if (!(await rules.isSigned(jws))) {
-      throw new SetRefused('invalid_key', 'No key of the transmitter made the signature');
+      throw new EventTokenRefused('invalid_key', 'No key of the transmitter made the signature');
     }
   }
   return readSigned(payloadOf(jws), rules);
 }
 
 /** Refuses what no signature makes good. What costs least comes first. */
-function refuseUnsigned(jws: string, rules: SetRules): void {
+function refuseUnsigned(jws: string, rules: EventTokenRules): void {
   const [, header = '', , signature = ''] = (jws.length <= MAX_LENGTH && compact.exec(jws)) || [];
   if (header === '' || header.length > MAX_HEADER_LENGTH || !isCanonical(signature)) {
     throw notSigned();
@@ -91,52 +91,52 @@ function refuseUnsigned(jws: string, rules: SetRules): void {
   refuseHeader(objectIn(header), rules);
   const payload = payloadOf(jws);
   if (readOwnMember(payload, 'iss') !== rules.transmitter) {
-    throw new SetRefused('invalid_issuer', 'iss is not the transmitter that is configured here');
+    throw new EventTokenRefused('invalid_issuer', 'iss is not the transmitter that is configured here');
   }
   refuseByTime(payload, rules.clockTolerance);
 }
 
-function refuseHeader(header: Members, { algorithms }: SetRules): void {
+function refuseHeader(header: Members, { algorithms }: EventTokenRules): void {
   const typ = readOwnMember(header, 'typ');
   if (typeof typ !== 'string' || !/^(?:application\/)?secevent\+jwt$/i.test(typ)) {
-    throw new SetRefused('invalid_request', 'typ must be secevent+jwt');
+    throw new EventTokenRefused('invalid_request', 'typ must be secevent+jwt');
   }
   const alg = readOwnMember(header, 'alg');
   if (typeof alg !== 'string' || !algorithms.includes(alg)) {
-    throw new SetRefused('invalid_key', 'The signature algorithm is not accepted');
+    throw new EventTokenRefused('invalid_key', 'The signature algorithm is not accepted');
   }
 }
 
-function readSigned(payload: Members, rules: SetRules): SecurityEventToken {
+function readSigned(payload: Members, rules: EventTokenRules): SecurityEventToken {
   const aud = readOwnMember(payload, 'aud');
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud];
   if (!rules.audience.some((name) => audiences.includes(name))) {
-    throw new SetRefused('invalid_audience', 'aud does not name this receiver', true);
+    throw new EventTokenRefused('invalid_audience', 'aud does not name this receiver', true);
   }
   const jti = readOwnMember(payload, 'jti');
   if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH) {
-    throw new SetRefused('invalid_request', 'jti must be a string of 1 to 1,000 characters', true);
+    throw new EventTokenRefused('invalid_request', 'jti must be a string of 1 to 1,000 characters', true);
   }
   return { jti, events: eventsOf(payload), subject: readOwnMember(payload, 'sub_id') };
 }
 
-function notSigned(): SetRefused {
-  return new SetRefused('invalid_request', 'The request is not a signed Security Event Token');
+function notSigned(): EventTokenRefused {
+  return new EventTokenRefused('invalid_request', 'The request is not a signed Security Event Token');
 }
 
 function refuseByTime(payload: Members, clockTolerance: number): void {
   const now = Date.now() / 1000;
   const iat = readOwnMember(payload, 'iat');
   if (typeof iat !== 'number' || !(iat >= 0) || iat > now + clockTolerance) {
-    throw new SetRefused('invalid_request', 'iat must be a time that is not in the future');
+    throw new EventTokenRefused('invalid_request', 'iat must be a time that is not in the future');
   }
   const exp = readOwnMember(payload, 'exp');
   if (exp !== undefined && (typeof exp !== 'number' || exp <= now - clockTolerance)) {
-    throw new SetRefused('invalid_request', 'The Security Event Token has expired');
+    throw new EventTokenRefused('invalid_request', 'The Security Event Token has expired');
   }
   const nbf = readOwnMember(payload, 'nbf');
   if (nbf !== undefined && (typeof nbf !== 'number' || nbf > now + clockTolerance)) {
-    throw new SetRefused('invalid_request', 'The Security Event Token is not valid yet');
+    throw new EventTokenRefused('invalid_request', 'The Security Event Token is not valid yet');
   }
 }
 
@@ -144,11 +144,11 @@ function eventsOf(payload: Members): SecurityEventToken['events'] {
   const events = readOwnMember(payload, 'events');
   const entries = isObject(events) ? Object.entries(events) : [];
   if (entries.length === 0) {
-    throw new SetRefused('invalid_request', 'events must be an object with one event or more', true);
+    throw new EventTokenRefused('invalid_request', 'events must be an object with one event or more', true);
   }
   return entries.map(([type, event]) => {
     if (!isObject(event)) {
-      throw new SetRefused('invalid_request', 'Each event must be an object', true);
+      throw new EventTokenRefused('invalid_request', 'Each event must be an object', true);
     }
     return [type, event] as const;
   });
@@ -165,7 +165,7 @@ function payloadOf(jws: string): Members {
 function objectIn(encoded: string): Members {
   const text = isCanonical(encoded) ? Buffer.from(encoded, 'base64url').toString() : '';
   if (textNestsTooDeep(text)) {
-    throw new SetRefused('invalid_request', `The token nests deeper than ${MAX_NESTING} levels`);
+    throw new EventTokenRefused('invalid_request', `The token nests deeper than ${MAX_NESTING} levels`);
   }
   let value: unknown;
   try {

@@ -15,17 +15,22 @@ import { untilAborted, withTimeoutSignal } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { revokingEvents, streamUpdatedEvent, verificationEvent } from './event-types.js';
-import { HandledTokens } from './handled-tokens.js';
+import { HandledEventTokens } from './handled-event-tokens.js';
 import { Poll } from './poll.js';
-import { readPushedSet, requireAuthorization } from './push-request.js';
-import { type SecurityEventToken, type SetErrorCode, SetRefused, verifySet } from './security-event-token.js';
+import { readPushedEventToken, requireAuthorization } from './push-request.js';
+import {
+  type EventTokenErrorCode,
+  EventTokenRefused,
+  type SecurityEventToken,
+  verifyEventToken,
+} from './security-event-token.js';
 import { resolveSignalSettings, type SharedSignalsOptions } from './signal-options.js';
 import { discoverTransmitter } from './ssf-configuration.js';
 import { type Delivery, StreamManagement, type StreamStatus } from './stream.js';
 import { StreamKeeper } from './stream-keeper.js';
 import { revocationsOf } from './subject-identifier.js';
 import { createTransmitterEndpoints } from './transmitter-endpoints.js';
-import { UnhandledTokens } from './unhandled-tokens.js';
+import { UnhandledEventTokens } from './unhandled-event-tokens.js';
 import { VerificationStates } from './verification-states.js';
 
 /** Receives the signals of one transmitter; what the adapters stand on. */
@@ -102,7 +107,7 @@ export function createSignalReceiver(
     http: httpRules,
     circuitBreaker,
   } = settings;
-  const { credentials, poll, stream } = settings;
+  const { credentials, poll, stream: streamSettings } = settings;
   const report = createProblemReporter();
   const ending = new AbortController();
   const plainHttp = createHttp(httpRules, credentials.find(({ identity }) => identity)?.identity);
@@ -140,22 +145,22 @@ export function createSignalReceiver(
         throw error;
       }
     };
-  const unhandled = new UnhandledTokens();
+  const unhandledTokens = new UnhandledEventTokens();
   const rules = {
     transmitter,
     audience,
     algorithms,
     clockTolerance: CLOCK_TOLERANCE,
-    wasVerified: (jws: string) => unhandled.has(jws),
+    wasVerified: (jws: string) => unhandledTokens.has(jws),
   };
   const pollRules = { ...rules, isSigned: signedBy(keys) };
   const pushRules = { ...rules, isSigned: signedBy(limitWaiting(keys, MOST_PUSHES_WAITING)) };
-  const handled = new HandledTokens();
+  const handledTokens = new HandledEventTokens();
   /** When a kind of refusal was last reported, by its message: there are few. */
   const refusedAt = new Map<string, number>();
   const access = { transmitter, http: protectedHttp.send, timeout, credentials, closing: ending.signal };
   const ask = createTransmitterEndpoints(access);
-  const states = stream && new VerificationStates([transmitter, audience, secret ?? null]);
+  const states = streamSettings && new VerificationStates([transmitter, audience, secret ?? null]);
   const keeper = createKeeper();
 
   async function act({ events, subject }: SecurityEventToken): Promise<SignalEvent['outcome']> {
@@ -206,7 +211,7 @@ export function createSignalReceiver(
         `a verification event of ${transmitter} has a state that no receiver with these options sent; ` +
           'see there who asked for it',
       );
-      throw new SetRefused('invalid_state', 'state is not one that this receiver sent');
+      throw new EventTokenRefused('invalid_state', 'state is not one that this receiver sent');
     }
     keeper?.noteVerification(state);
   }
@@ -218,28 +223,28 @@ export function createSignalReceiver(
       publishSignal({ transmitter, types, outcome, error });
     try {
       const jws = await read();
-      const token = await verifySet(jws, jti === undefined ? pushRules : pollRules);
+      const token = await verifyEventToken(jws, jti === undefined ? pushRules : pollRules);
       if (jti !== undefined && token.jti !== jti) {
-        throw new SetRefused('invalid_request', 'jti is not the name under which the token was given');
+        throw new EventTokenRefused('invalid_request', 'jti is not the name under which the token was given');
       }
       types = token.events.map(([type]) => type);
       let outcome: SignalEvent['outcome'] = 'repeated';
       try {
-        await handled.actOnce(token, async () => {
+        await handledTokens.actOnce(token, async () => {
           outcome = await act(token);
           reportStopped(token.events.find(([type]) => type === streamUpdatedEvent)?.[1].status);
           checkState(token);
         });
       } catch (error) {
-        if (!(error instanceof SetRefused)) {
-          unhandled.add(jws);
+        if (!(error instanceof EventTokenRefused)) {
+          unhandledTokens.add(jws);
         }
         throw error;
       }
-      unhandled.delete(jws);
+      unhandledTokens.delete(jws);
       publish(outcome);
     } catch (error) {
-      if (error instanceof SetRefused) {
+      if (error instanceof EventTokenRefused) {
         publish('refused', error.err);
         // Any client can push a token that is not signed. A state is reported by itself.
         if ((jti !== undefined || error.isSigned) && error.err !== 'invalid_state') {
@@ -253,15 +258,15 @@ export function createSignalReceiver(
   }
 
   function createKeeper(): StreamKeeper | undefined {
-    if (stream === undefined && (poll === undefined || poll.endpoint !== undefined)) {
+    if (streamSettings === undefined && (poll === undefined || poll.endpoint !== undefined)) {
       return undefined;
     }
     const delivery: Delivery =
-      stream?.pushEndpoint === undefined
+      streamSettings?.pushEndpoint === undefined
         ? { method: 'poll' }
-        : { method: 'push', endpoint: stream.pushEndpoint, authorizationHeader: secret };
+        : { method: 'push', endpoint: streamSettings.pushEndpoint, authorizationHeader: secret };
     const management = new StreamManagement(
-      { transmitter, audience, delivery, create: stream },
+      { transmitter, audience, delivery, create: streamSettings },
       ask,
       metadata,
     );
@@ -269,7 +274,7 @@ export function createSignalReceiver(
       transmitter,
       management,
       states,
-      verificationInterval: stream?.verificationInterval,
+      verificationInterval: streamSettings?.verificationInterval,
       onStopped: reportStopped,
       report,
       closing: ending.signal,
@@ -285,7 +290,7 @@ export function createSignalReceiver(
     try {
       await receive(async () => jws, jti);
     } catch (error) {
-      if (!(error instanceof SetRefused)) {
+      if (!(error instanceof EventTokenRefused)) {
         reportFailed(error, 'it is tried again');
       }
       throw error;
@@ -316,32 +321,32 @@ export function createSignalReceiver(
           if (secret !== undefined) {
             requireAuthorization(req, secret);
           }
-          return readPushedSet(req, body);
+          return readPushedEventToken(req, body);
         });
         return { status: 202, headers: { 'Cache-Control': 'no-store' }, body: '' };
       } catch (error) {
-        return withConnectionClose(req, error instanceof SetRefused ? refusal(error) : trouble(error));
+        return withConnectionClose(req, error instanceof EventTokenRefused ? refusal(error) : trouble(error));
       }
     },
     async addSubject(subject: object): Promise<void> {
-      const stream = keeperFor('addSubject()');
+      const streamKeeper = keeperFor('addSubject()');
       if (!isPlainObject(subject)) {
         throw new TypeError('addSubject() takes a subject identifier, as { format, ... }');
       }
-      await inTime(() => stream.addSubject(subject));
+      await inTime(() => streamKeeper.addSubject(subject));
     },
     async setStreamStatus(status: StreamStatus, reason?: string): Promise<void> {
-      const stream = keeperFor('setStreamStatus()');
+      const streamKeeper = keeperFor('setStreamStatus()');
       if (!streamStatuses.has(status) || !['undefined', 'string'].includes(typeof reason)) {
         throw new TypeError(
           "setStreamStatus() takes 'enabled', 'paused' or 'disabled', and a text as the reason",
         );
       }
-      await inTime(() => stream.setStatus(status, reason));
+      await inTime(() => streamKeeper.setStatus(status, reason));
     },
     async deleteStream(): Promise<void> {
-      const stream = keeperFor('deleteStream()');
-      await inTime(() => stream.deleteStream());
+      const streamKeeper = keeperFor('deleteStream()');
+      await inTime(() => streamKeeper.deleteStream());
       close();
     },
     close,
@@ -370,7 +375,7 @@ export function createSignalReceiver(
     });
   }
 
-  function refusal({ err, message }: SetRefused): HttpAnswer {
+  function refusal({ err, message }: EventTokenRefused): HttpAnswer {
     return {
       status: err === 'authentication_failed' ? 401 : 400,
       headers: {
@@ -398,7 +403,7 @@ export function createSignalReceiver(
     return new RequestRefused('authorization_server_not_asked', { detail });
   }
 
-  function reportRefused({ err, message }: SetRefused): void {
+  function reportRefused({ err, message }: EventTokenRefused): void {
     const now = performance.now();
     const before = refusedAt.get(message);
     if (before === undefined || now - before >= REFUSALS_EVERY * 1000) {
@@ -417,7 +422,7 @@ export function createSignalReceiver(
 }
 
 /** Returns what an operator has to look at if signals are refused with this error. */
-function whatToCheck(err: SetErrorCode): string {
+function whatToCheck(err: EventTokenErrorCode): string {
   switch (err) {
     case 'invalid_audience':
       return 'compare the option audience with aud of the signals';

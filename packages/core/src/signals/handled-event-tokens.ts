@@ -10,7 +10,7 @@ const MAX_HANDLED = 10_000;
  * the outcome of the first; a failure is forgotten, so that the transmitter's next attempt is acted
  * on.
  */
-export class HandledTokens {
+export class HandledEventTokens {
   readonly #handled = new LRUCache<string, Promise<void>>({ max: MAX_HANDLED });
 
   /**

@@ -9,7 +9,7 @@ const MAX_FAILED = 10_000;
  * again, by a poll or by the transmitter, maybe after they have expired or their key is gone. Keeps
  * their hashes alone.
  */
-export class UnhandledTokens {
+export class UnhandledEventTokens {
   readonly #failed = new LRUCache<string, true>({ max: MAX_FAILED });
 
   add(jws: string): void {
