@@ -180,8 +180,8 @@ export class FloodGuard {
   }
 
   /**
-   * Returns the names of the client that sent a request; none for one that is exempt. Clients without certificate and address
-   * are counted as one.
+   * Returns the names of the client that sent a request; none for one that is exempt. Clients without
+   * certificate and address are counted as one.
    */
   clientNamesOf(req: NodeRequest, thumbprint: string | undefined): ClientNames {
     const { address, exempt } = this.#rules;
