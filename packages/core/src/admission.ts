@@ -1,6 +1,7 @@
 import { type AbortSignalRegistry, Authorization } from './authorization.js';
 import type { AcceptedIssuer, ServerResolver } from './authorization-server/accepted-issuers.js';
 import type { Requester } from './authorization-server/requester.js';
+import type { TokenServer } from './authorization-server/token-server.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import type { SeenCertificates } from './certificate/seen-certificates.js';
 import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
@@ -292,11 +293,17 @@ export function createAdmission({
     const turnAtStart = revocations.latestTurn;
     const { token } = readCredentials(req, undefined, acceptsDpop);
     const tokenClaims = Authorization.tokenClaimsOf(authorization);
-    const introspectAndAgree = async (text: string, requester?: Requester) =>
-      combineClaims(tokenClaims, await introspectToken(text, requester));
-    const server = {
+    const introspectAndAgree = {
+      read: async (text: string, requester?: Requester) =>
+        combineClaims(tokenClaims, await introspectToken(text, requester)),
+      readIntrospects: true,
+      isIntrospected: () => true,
+      isSelfContained: true,
+      sharedId: undefined,
+    };
+    const server: TokenServer = {
       ...resolveServer(token, req),
-      read: read.kind === 'introspection' ? read : introspectAndAgree,
+      ...(read.kind === 'introspection' ? { read } : introspectAndAgree),
     };
     const presented = { token, hash: hashOf(token), server, thumbprint: certificate?.thumbprint, req };
     const answer = await lookup.read(presented, 'afresh');

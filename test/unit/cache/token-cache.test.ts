@@ -634,6 +634,19 @@ describe('a revocation', () => {
     expect(read).toHaveBeenCalledTimes(2);
   });
 
+  it('does not have a self-contained token accepted by an answer from before a rejection', async () => {
+    const slow = deferred<TokenClaims>();
+    const introspect = vi.fn(() => slow.promise);
+    const { ask, readAfresh, cached } = cacheOver(user, { memory: { from: 'log' } });
+    const waiting = ask('t', { ...selfContained, introspect });
+    await vi.waitFor(() => expect(introspect).toHaveBeenCalledOnce());
+    const asked = { isSelfContained: true, read: async () => 'token_inactive' as const };
+    expect(await readAfresh('t', asked)).toBe('token_inactive');
+    slow.resolve(await user());
+    expect(await waiting).toBe('token_inactive');
+    expect(cached('t')).toBe('token_inactive');
+  });
+
   it('has a self-contained token refused if it was issued before, and accepted if after', async () => {
     const issuedAt = now / 1000;
     const jwt = (iat: number) => ({

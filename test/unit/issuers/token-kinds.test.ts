@@ -5,10 +5,12 @@ import {
   ClientCertificate,
   createResourceServer,
   type NodeRequest,
+  type ResourceServerOptions,
   readTokenClaims,
   type TokenReader,
 } from '@mtls-bound/core';
 import { beforeAll, expect, it, vi } from 'vitest';
+import { MemoryLog } from '../../support/memory-log.js';
 
 beforeAll(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
@@ -20,7 +22,7 @@ const certificate = new ClientCertificate({ thumbprint: 'A'.repeat(43) });
 type Members = Pick<TokenReader, 'kind' | 'introspect'>;
 
 /** A resource server over a source with these members, and how often its functions are called. */
-function resourceServerOver(members: (read: TokenReader) => Members) {
+function resourceServerOver(members: (read: TokenReader) => Members, options: ResourceServerOptions = {}) {
   const calls = { read: 0, introspect: 0 };
   const iat = Math.floor(Date.now() / 1000) - 60;
   const cnf = { 'x5t#S256': certificate.thumbprint };
@@ -39,6 +41,7 @@ function resourceServerOver(members: (read: TokenReader) => Members) {
     audience: 'api',
     certificate: () => certificate,
     tokens: () => Object.assign(read, chosen),
+    ...options,
   });
   return { server, calls };
 }
@@ -108,6 +111,32 @@ it.each([
     const granted = await server.authorize(req);
     expect(await outcomeOf(() => server.require(req, granted, activeTokenPolicy))).toBe(expected);
     expect(seen).toEqual(calls);
+  },
+);
+
+it('requireActive() asks once about a self-contained token while the log of revocations is down', async () => {
+  const log = Object.assign(new MemoryLog(), { failure: new Error('down') });
+  const revocations = { log, secret: 'a secret of at least 32 characters', maxWait: 0 };
+  const { server, calls } = resourceServerOver((introspect) => ({ introspect }), { revocations });
+  const req = request();
+  const granted = await server.authorize(req);
+  expect(calls).toEqual({ read: 1, introspect: 1 });
+  expect(await outcomeOf(() => server.require(req, granted, activeTokenPolicy))).toBe('accepted');
+  expect(calls).toEqual({ read: 1, introspect: 2 });
+  await server.close();
+});
+
+it.each([
+  ['introspection', () => ({ kind: 'introspection' }) as const, 'accepted'],
+  ['self-contained, with introspect', (introspect: TokenReader) => ({ introspect }), 'token_inactive'],
+] satisfies [string, (introspect: TokenReader) => Members, string][])(
+  'requireActive() after revoke({ subject }), over a source of the kind %s: %s',
+  async (_kind, members, expected) => {
+    const { server } = resourceServerOver(members);
+    const req = request();
+    const granted = await server.authorize(req);
+    await server.revoke({ subject: 'alice' });
+    expect(await outcomeOf(() => server.require(req, granted, activeTokenPolicy))).toBe(expected);
   },
 );
 

@@ -23,6 +23,11 @@ export interface TokenServer {
    */
   readonly isIntrospected: (answer: TokenClaims) => boolean;
   /**
+   * Whether the token speaks for itself although `read` introspects: then it is refused too if a
+   * revocation concerns what it says of itself.
+   */
+  readonly isSelfContained?: boolean;
+  /**
    * Asks the authorization server of these claims about a token that spoke for itself; undefined
    * where none can be asked.
    */

@@ -486,6 +486,9 @@ export class TokenCache {
       if (known.claimsFrom === 'server' && known.turnTime <= this.#rejectionTimes.get(key)) {
         continue;
       }
+      if (server.isSelfContained === true && this.#isRevokedByItself(question, answer, turn, turnTime)) {
+        return revoked;
+      }
       if (usability === 'use') {
         return known;
       }
@@ -497,6 +500,12 @@ export class TokenCache {
       }
     }
     return 'token_inactive';
+  }
+
+  /** Whether a revocation concerns a token that was introspected, by what it says of itself. */
+  #isRevokedByItself(question: Question, answer: TokenClaims, turn: number, turnTime: number): boolean {
+    const known = this.#knownSelfContained(question, answer, turn, turnTime);
+    return this.#revocations.usability(known) === 'refuse';
   }
 
   /** The claims of a self-contained token count from when this process first saw the token. */
@@ -529,7 +538,7 @@ export class TokenCache {
     tokenClaims: TokenClaims,
     why: 'wait' | 'may-be-revoked',
   ): Promise<DatedToken | TokenRejection> {
-    const { token, server, requester } = question;
+    const { token, server, key, requester } = question;
     const turn = this.#revocations.nextTurn();
     const turnTime = performance.now();
     const answer = await server.introspect?.(token, tokenClaims, requester);
@@ -550,6 +559,9 @@ export class TokenCache {
       turnTime: turnTime,
       shared: undefined,
     });
+    if (turnTime <= this.#rejectionTimes.get(key)) {
+      return 'token_inactive';
+    }
     const usability = this.#revocations.usability(known);
     if (usability === 'use') {
       return known;
