@@ -111,7 +111,7 @@ export function explainOtherKind(
   if (other !== undefined) {
     return createTokenRejection('jwt_type_not_accepted', other);
   }
-  if (kindClaims.some((one) => kindSaidBy(one, claimOf(claims, one.name)) === 'access token')) {
+  if (kindClaims.some((one) => kindSaidBy(one, claimOf(claims, one.name)) === 'access-token')) {
     return undefined;
   }
   const doubt = otherClaim(claims, likelyClaimsOfOthers) ?? missingScope(claims, type);
@@ -132,7 +132,7 @@ function otherClaim(
 }
 
 function otherWord(claims: Readonly<Record<string, unknown>>): string | undefined {
-  const other = kindClaims.find((one) => kindSaidBy(one, claimOf(claims, one.name)) === 'another kind');
+  const other = kindClaims.find((one) => kindSaidBy(one, claimOf(claims, one.name)) === 'another-kind');
   return other && `its claim ${other.name} is ${describeKind(claimOf(claims, other.name))}`;
 }
 
@@ -152,7 +152,7 @@ export function explainOtherKindOfAnswer(
   for (const one of kindClaims) {
     const value = claimOf(answer, one.name);
     const isAccess = typeof value === 'string' && accessInAnswers.includes(value.toLowerCase());
-    if (!isAccess && kindSaidBy(one, value) === 'another kind') {
+    if (!isAccess && kindSaidBy(one, value) === 'another-kind') {
       return createTokenRejection('token_wrong_type', `its ${one.name} is ${describeKind(value)}`);
     }
   }
@@ -177,15 +177,15 @@ const claimsOfAnswersAboutOthers = [
 function kindSaidBy(
   { access, others }: KindClaim,
   value: unknown,
-): 'access token' | 'another kind' | undefined {
+): 'access-token' | 'another-kind' | undefined {
   if (value === undefined) {
     return undefined;
   }
   const word = wordOf(value);
   if (access.includes(word)) {
-    return 'access token';
+    return 'access-token';
   }
-  return others === undefined || others.includes(word) ? 'another kind' : undefined;
+  return others === undefined || others.includes(word) ? 'another-kind' : undefined;
 }
 
 /** Words by which servers say what a token is, without prefix and separators. */

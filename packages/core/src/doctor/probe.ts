@@ -189,9 +189,9 @@ async function forgedFindings(
             'docs/reference/proxies has tested configurations',
         ),
       ];
-    case 'not believed':
+    case 'not-believed':
       return [ok('header_overwritten', `a forged ${header} does not come through`)];
-    case 'no answer':
+    case 'no-answer':
       return [ok('header_overwritten', 'the proxy rejects each client without a certificate')];
   }
 }
@@ -241,14 +241,14 @@ async function directFinding(
         `${direct.host} trusts a forged header that does not come from the proxy`,
         "let trust name the proxy's address alone, and add a secret that only the proxy knows",
       );
-    case 'not believed':
+    case 'not-believed':
       return warning(
         'directly_reachable',
         `${direct.host} answers requests that bypass the ` +
           `proxy${tells ? ', but does not trust the header' : ''}`,
         'let a firewall accept connections to it from the proxy only',
       );
-    case 'no answer':
+    case 'no-answer':
       return ok('not_directly_reachable', `${direct.host} does not answer requests that bypass the proxy`);
   }
 }
@@ -260,17 +260,17 @@ async function forgeFindings(
   header: string,
   forms: readonly string[],
   isBelieved: (reply: Reply, value: string) => boolean,
-): Promise<'believed' | 'not believed' | 'no answer'> {
+): Promise<'believed' | 'not-believed' | 'no-answer'> {
   for (const value of forms) {
     const reply = await sendRequest(options, url, undefined, { [header]: value });
     if (typeof reply === 'string') {
-      return 'no answer';
+      return 'no-answer';
     }
     if (isBelieved(reply, value)) {
       return 'believed';
     }
   }
-  return 'not believed';
+  return 'not-believed';
 }
 
 /** As proxies write it: an API that believes the header believes one of these. */

@@ -428,6 +428,8 @@ async function streamOf(redis: RedisLogCommands, name: string): Promise<unknown>
   try {
     return await redis.xInfoStream(name);
   } catch (error) {
+    // Redis has no code for this: ERR stands before the text, as before that of an unknown command. EXISTS
+    // would need a further right, and its answer may be outdated when XINFO is done.
     if (/no such key/i.test(String(error))) {
       return undefined;
     }
