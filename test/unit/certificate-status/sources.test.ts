@@ -118,6 +118,13 @@ describe('an OCSP responder', () => {
     expect(changes()).toBe(1);
   });
 
+  it('is asked about an authority in the turn of that authority, not in that of the trust anchor', async () => {
+    const { source, asked } = start();
+    const below = { name: 'authority', anchor: nameAuthority(authority.certificate) };
+    await source.prepare(leaf.certificate, authority.certificate, below);
+    expect(asked.map(([, given]) => given.authority)).toEqual(['authority']);
+  });
+
   it('may answer with as many bytes as the option says, if these are fewer', async () => {
     const { load, asked } = start({ maxSize: 1_000 });
     await load();

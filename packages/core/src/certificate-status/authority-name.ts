@@ -25,8 +25,8 @@ export function askingAuthorityOf(path: readonly PathCertificate[]): AskingAutho
 }
 
 /**
- * The authority that answers for what one issuer says. A trust anchor answers for its own lists and
- * answers: the authority below it that needs them first must not hold up others.
+ * The authority that answers for the lists of an issuer. A trust anchor answers for its own, which all
+ * authorities below it need: the one that asks first must not hold up the others.
  */
 export function ownerOf(issuer: PathCertificate, asking: AskingAuthority): AskingAuthority {
   const { anchor } = asking;

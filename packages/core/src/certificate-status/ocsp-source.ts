@@ -1,6 +1,5 @@
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { ownerOf } from './authority-name.js';
 import { isWebUri } from './distribution-points.js';
 import { KeptRecords } from './kept-records.js';
 import { createCertificateId, createOcspRequest } from './ocsp-request.js';
@@ -111,14 +110,13 @@ export class OcspSource implements StatusSource {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
-    const owner = ownerOf(issuer, authority);
     // The certificate itself is not kept: there may be ten thousand.
     const id = createCertificateId(certificate, issuer);
     const record = new RefreshedValue<OcspAnswer>({
       ask: async (previous, urgency) => {
         let failure = namesNone;
         for (const url of responders) {
-          const answer = await this.#ask(url, id, issuer, { authority: owner.name, urgency });
+          const answer = await this.#ask(url, id, issuer, { authority: authority.name, urgency });
           if (!('why' in answer)) {
             return newerOf(previous, answer);
           }
@@ -134,7 +132,8 @@ export class OcspSource implements StatusSource {
       },
       onFailure: (why) => report('ocsp_unavailable', why),
     });
-    this.#answers.add(key, owner, record);
+    // Also for the authority's own certificate, which no other authority needs.
+    this.#answers.add(key, authority, record);
     return record;
   }
 
