@@ -2,7 +2,7 @@ import { isSameBytes } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { ownerOf } from './authority-name.js';
-import { type Crl, lacksCrlSign, openCrlByAny, readCrlHead, signerOf } from './crl.js';
+import { type Crl, encodePublicKey, lacksCrlSign, openCrlByAny, readCrlHead } from './crl.js';
 import { CrlFiles, isUsable } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
 import { type DistributionPoint, readDistributionPoints } from './distribution-points.js';
@@ -121,9 +121,11 @@ export class CrlSource implements StatusSource {
     const failures: StatusReason[] = [];
     const fetched = this.#urisOf(certificate).flat();
     const records = fetched.flatMap((uri) => this.#fetched.get(keyOf(issuer, uri)) ?? []);
-    const counts = ({ signer }: Crl): boolean =>
-      signer === signerOf(issuer) ||
-      this.#parts.othersOf(issuer).some((other) => signer === signerOf(other) && signers.accepts(other));
+    const counts = ({ signerKey }: Crl): boolean =>
+      signerKey === encodePublicKey(issuer) ||
+      this.#parts
+        .othersOf(issuer)
+        .some((other) => signerKey === encodePublicKey(other) && signers.accepts(other));
     const lists = [
       ...(this.#files?.listsOf(issuer) ?? []),
       ...this.#listsInFilesBySigners(issuer, signers),
@@ -259,7 +261,7 @@ export class CrlSource implements StatusSource {
       throw new StatusError(reasonAbout(shown, fromTheFuture));
     }
     const lists = previous?.lists ?? [];
-    const earlier = lists.find(({ signer }) => signer === list.signer);
+    const earlier = lists.find(({ signerKey }) => signerKey === list.signerKey);
     // Anybody on the way can repeat an old list: it does not take the place of a newer one.
     return previous !== undefined && earlier !== undefined && list.thisUpdate < earlier.thisUpdate
       ? previous
@@ -277,9 +279,9 @@ export class CrlSource implements StatusSource {
     let covered = 0;
     const coveredBy = new Map<string, number>();
     let until = Number.POSITIVE_INFINITY;
-    const revokedBefore: { readonly signer: string; readonly answer: StatusAnswer }[] = [];
+    const revokedBefore: { readonly signerKey: string; readonly answer: StatusAnswer }[] = [];
     let unknown = lists.length === 0 ? this.#explainNoList(certificate) : notAboutIt;
-    for (const { scope, isDelta, hasCrlSign, entries, thisUpdate, nextUpdate, signer } of lists) {
+    for (const { scope, isDelta, hasCrlSign, entries, thisUpdate, nextUpdate, signerKey } of lists) {
       const reasons = coveredReasons(scope, points, certificate.x509.ca);
       if (reasons === 0) {
         continue;
@@ -296,11 +298,11 @@ export class CrlSource implements StatusSource {
         if (isCurrent) {
           return answer;
         }
-        revokedBefore.push({ signer, answer });
+        revokedBefore.push({ signerKey, answer });
       } else if (isDelta) {
         unknown = deltaList;
       } else if (isCurrent) {
-        coveredBy.set(signer, (coveredBy.get(signer) ?? 0) | reasons);
+        coveredBy.set(signerKey, (coveredBy.get(signerKey) ?? 0) | reasons);
         until = Math.min(until, nextUpdate + tolerance);
         covered |= hasCrlSign ? reasons : 0;
         unknown = hasCrlSign ? unknown : lacksCrlSign;
@@ -308,7 +310,7 @@ export class CrlSource implements StatusSource {
         unknown = expired;
       }
     }
-    const standing = revokedBefore.find(({ signer }) => coveredBy.get(signer) !== ALL_REASONS);
+    const standing = revokedBefore.find(({ signerKey }) => coveredBy.get(signerKey) !== ALL_REASONS);
     if (standing !== undefined) {
       return standing.answer;
     }

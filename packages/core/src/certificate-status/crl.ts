@@ -42,12 +42,15 @@ export interface Crl {
   readonly hasCrlSign: boolean;
   readonly entries: CrlEntries;
   readonly der: Uint8Array;
-  /** The key that signed it, as `signerOf()` names it. */
-  readonly signer: string;
+  /** The public key of its signer, as `encodePublicKey()` writes it. */
+  readonly signerKey: string;
 }
 
-/** Names the key of a certificate. A renewed certificate may have the key of the one before. */
-export function signerOf({ publicKey }: Pick<PathCertificate, 'publicKey'>): string {
+/**
+ * Returns the public key of a certificate as text. A renewed certificate may have the key of the one
+ * before.
+ */
+export function encodePublicKey({ publicKey }: Pick<PathCertificate, 'publicKey'>): string {
   return Buffer.from(publicKey).toString('base64');
 }
 
@@ -160,7 +163,7 @@ export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<C
         hasCrlSign: maySignLists(issuer),
         entries,
         der,
-        signer: signerOf(issuer),
+        signerKey: encodePublicKey(issuer),
       };
 }
 

@@ -199,13 +199,16 @@ async function checkStatus(
       links.map(([certificate, issuer]) => checkSources(certificate, issuer, checks)),
     );
     await status.prepare(path);
-    return [...sources.flat(), verdictOf(path, status.statusOf(path, Date.now()), settings, notSet)];
+    return [
+      ...sources.flat(),
+      createStatusFinding(path, status.statusOf(path, Date.now()), settings, notSet),
+    ];
   } finally {
     status.close();
   }
 }
 
-function verdictOf(
+function createStatusFinding(
   path: readonly PathCertificate[],
   found: ReturnType<ReturnType<typeof createCertificateStatus>['statusOf']>,
   { mode }: CertificateStatusSettings,
