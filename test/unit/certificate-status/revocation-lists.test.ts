@@ -179,7 +179,7 @@ const unusable: [string, ListParts, string, string][] = [
   [
     'is about attribute certificates',
     { extensions: [issuedFor(text(0x85, '\xff'))] },
-    'unreadable',
+    'form_not_supported',
     'attribute certificates',
   ],
   [

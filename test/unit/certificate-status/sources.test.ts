@@ -440,7 +440,7 @@ describe('a revocation list at a URI', () => {
       expect(status(forLists)).toMatchObject({ state: 'good' });
       expect(status()).toMatchObject({
         state: 'unknown',
-        code: 'unreadable',
+        code: 'wrong_signer',
         why: expect.stringContaining('another certificate'),
       });
     });

@@ -48,7 +48,7 @@ export function readScope(value: Uint8Array, issuer: Uint8Array): CrlScope | Sta
     return { code: 'form_not_supported', why: 'it is an indirect list, which is not supported' };
   }
   if (isSet(tag.onlyAttributes)) {
-    return { code: 'unreadable', why: 'it is about attribute certificates alone' };
+    return { code: 'form_not_supported', why: 'it is about attribute certificates alone' };
   }
   if (isSet(tag.onlyUsers) && isSet(tag.onlyAuthorities)) {
     return { code: 'unreadable', why: 'its IssuingDistributionPoint contradicts itself' };

@@ -40,7 +40,7 @@ const MAX_URIS = 4;
 const REMOVED = 8;
 
 const otherSigner: StatusReason = {
-  code: 'unreadable',
+  code: 'wrong_signer',
   why:
     'it is signed by another certificate of its issuer, which has no valid path to the same authority, or ' +
     'whose own status is not known to be good',

@@ -89,7 +89,7 @@ export class RequestPlaces {
     }
     if (this.#allWaiting >= MAX_WAITING || this.#waiting.of(authority) >= MAX_WAITING_OF_AUTHORITY) {
       const why = 'too many requests for the status of certificates wait';
-      return Promise.reject(new StatusError({ code: 'unreadable', why }));
+      return Promise.reject(new StatusError({ code: 'unreachable', why }));
     }
     return new Promise((resolve, reject) => {
       const lane = this.#laneOf(origin, authority);

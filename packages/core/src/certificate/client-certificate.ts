@@ -216,7 +216,8 @@ export interface CertificateSource {
   readonly prepare?: (now: number) => Promise<unknown> | undefined;
   /**
    * For a request without certificate: the most likely cause as a code, and in words that say how
-   * to fix it. The code `proxy_not_trusted` says that the header of an untrusted peer was ignored.
+   * to fix it. The code `proxy_not_trusted` says that the header of an untrusted peer was ignored, and
+   * `reason` which condition the peer does not meet.
    */
   readonly explainMissing?: (req: NodeRequest) => Hint;
 }
