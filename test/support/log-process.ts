@@ -21,7 +21,7 @@ import { startRedis, type TestRedis } from './redis.js';
 
 /** The keys of `redisLog()`. */
 export const logStream = 'mtls-bound:{revocations}';
-export const logNameKey = `${logStream}:name`;
+export const logHeaderKey = `${logStream}:name`;
 
 export const logSecret = 'a secret of at least 32 characters';
 
@@ -209,11 +209,11 @@ function startLogProcess(
 export async function prepareLog(redis: Pick<TestRedis, 'command'>, age = 0): Promise<void> {
   const now = Date.now();
   const sealer = createSeal(logSecret, 'revocation-log-entry');
-  const name = sealer.seal(
+  const header = sealer.seal(
     `revocation-log-name ${logStream}`,
     JSON.stringify({ id: 'of-old', completeSince: now - 3_700_000, version: now - 3_700_000 }),
   );
-  await redis.command('SET', logNameKey, name);
+  await redis.command('SET', logHeaderKey, header);
   const syncedSince = now - 3_700_000;
   for (const [index, at] of [syncedSince, now - age].entries()) {
     const entry = {

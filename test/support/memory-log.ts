@@ -3,7 +3,7 @@ import type { RevocationLog, RevocationLogPage, RevocationLogQuery } from '@mtls
 
 /** A log in the memory of the test, which can be harmed. */
 export class MemoryLog implements RevocationLog {
-  name: string | undefined;
+  header: string | undefined;
   entries: { position: string; entry: string }[] = [];
   /** What each call rejects with; undefined while all is well. */
   failure: Error | undefined;
@@ -11,10 +11,10 @@ export class MemoryLog implements RevocationLog {
   writeFailure: Error | undefined;
   #count = 0;
 
-  async open(name: string, mustReplace: boolean): Promise<string> {
+  async setHeader(header: string, mustReplace: boolean): Promise<string> {
     this.#fail();
-    this.name = mustReplace ? name : (this.name ?? name);
-    return this.name;
+    this.header = mustReplace ? header : (this.header ?? header);
+    return this.header;
   }
 
   async append(entry: string): Promise<string> {
@@ -37,13 +37,13 @@ export class MemoryLog implements RevocationLog {
       this.#fail();
     }
     const hasSince = since === undefined || this.entries.some(({ position }) => position === since);
-    return { name: this.name, lastGiven, hasSince, entries: this.#after(since).slice(0, 10) };
+    return { header: this.header, lastGiven, hasSince, entries: this.#after(since).slice(0, 10) };
   }
 
   /** Another server with the same entries: a replica that takes over. */
   copy(): MemoryLog {
     const copy = new MemoryLog();
-    copy.name = this.name;
+    copy.header = this.header;
     copy.entries = [...this.entries];
     copy.#count = this.#count;
     return copy;

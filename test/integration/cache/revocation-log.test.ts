@@ -40,7 +40,7 @@ afterEach(async () => {
   await Promise.all(members.map(({ feed }) => feed.close()));
 });
 
-const NAME_SEAL = 'revocation-log-name';
+const HEADER_SEAL = 'revocation-log-name';
 const seal = createSeal(secret, ENTRY_SEAL);
 
 /** What the entries of the log say that were written after the first so many. */
@@ -72,7 +72,7 @@ function logOver(way: Way): RevocationLog {
   };
   return {
     ...(way.id !== undefined && { id: way.id }),
-    open: (name, mustReplace) => reached(() => log.open(name, mustReplace)),
+    setHeader: (header, mustReplace) => reached(() => log.setHeader(header, mustReplace)),
     append: (entry) => reached(() => log.append(entry)),
     read: (query) =>
       reached(() => {
@@ -526,9 +526,9 @@ describe('more revocations at once than the log takes in time', () => {
 
 describe('a log that was harmed', () => {
   it.each<[string, () => void]>([
-    ['is empty and has no name', () => Object.assign(log, { entries: [], name: undefined })],
+    ['is empty and has no header', () => Object.assign(log, { entries: [], header: undefined })],
     ['lost its newest entry', () => log.entries.pop()],
-    ['has another name', () => Object.assign(log, { name: 'made up' })],
+    ['has another header', () => Object.assign(log, { header: 'made up' })],
   ])('gets back what a running process remembers when it %s', async (_what, harm) => {
     const first = await oldLog();
     const { completeSince } = first.revocations;
@@ -585,7 +585,7 @@ describe('a log that was harmed', () => {
     expect(first.revocations.usability(jwtOf(first.revocations, Date.now() / 1000 + 31))).toBe('use');
   });
 
-  it('believes no name and no entry of another log that is sealed with its secret', async () => {
+  it('believes no header and no entry of another log that is sealed with its secret', async () => {
     const of = (id: string) => start([secret], { isCut: false, id });
     const other = of('other');
     await vi.waitFor(() => expect(other.use(-60)).toBe('use'), 3_000);
@@ -615,12 +615,12 @@ describe('a log that was harmed', () => {
     await vi.waitFor(() => expect([first, later].map(({ use }) => use())).toEqual(['refuse', 'refuse']));
   });
 
-  it('believes no name that is not sealed', async () => {
+  it('believes no header that is not sealed', async () => {
     await oldLog();
     const seal = createSeal(secret, ENTRY_SEAL);
-    const name = JSON.parse(seal.open('revocation-log-name', log.name) ?? '');
-    log.name = JSON.stringify({ ...name, version: name.version + 1_000_000, completeSince: 0 });
-    await vi.waitFor(() => expect(seal.open('revocation-log-name', log.name)).toBeDefined(), 5_000);
+    const header = JSON.parse(seal.open(HEADER_SEAL, log.header) ?? '');
+    log.header = JSON.stringify({ ...header, version: header.version + 1_000_000, completeSince: 0 });
+    await vi.waitFor(() => expect(seal.open(HEADER_SEAL, log.header)).toBeDefined(), 5_000);
   });
 
   it('is read by a second secret, while one replaces the other', async () => {
@@ -646,12 +646,12 @@ describe('a process that has the new secret alone while others still write with 
       const early = start([secret]);
       await sleep(3_000);
       const count = log.entries.length;
-      const names = new Set<string | undefined>();
+      const headers = new Set<string | undefined>();
       for (const until = performance.now() + 8_000; performance.now() < until; await sleep(5)) {
-        names.add(log.name);
+        headers.add(log.header);
       }
       expect(log.entries.length - count).toBeLessThan(40);
-      expect(names.size).toBeLessThan(15);
+      expect(headers.size).toBeLessThan(15);
       await early.feed.close();
       await vi.waitFor(() => expect(stays.use(-60)).toBe('use'), 15_000);
     },
@@ -659,56 +659,57 @@ describe('a process that has the new secret alone while others still write with 
   );
 });
 
-describe('the name of a log', () => {
+describe('the header of a log', () => {
   const newSecret = 'a new secret of 32 characters or more';
-  const nameBy = (of = secret) => JSON.parse(createSeal(of, ENTRY_SEAL).open(NAME_SEAL, log.name) ?? '{}');
+  const headerBy = (of = secret) =>
+    JSON.parse(createSeal(of, ENTRY_SEAL).open(HEADER_SEAL, log.header) ?? '{}');
 
   it('is sealed by the first secret of a process that joins, and says what it said', async () => {
     const first = await oldLog();
-    const { version, ...before } = nameBy();
+    const { version, ...before } = headerBy();
     const between = await joined([secret, newSecret]);
-    expect(nameBy()).toEqual({ ...before, version });
+    expect(headerBy()).toEqual({ ...before, version });
     // It knows the old secret alone.
     await first.feed.close();
     const later = await joined([newSecret, secret]);
-    await vi.waitFor(() => expect(nameBy(newSecret)).toEqual({ ...before, version: version + 1 }));
+    await vi.waitFor(() => expect(headerBy(newSecret)).toEqual({ ...before, version: version + 1 }));
     // The processes that run leave it as it is, whatever secret is their first.
     await sleep(1_500);
-    expect(nameBy(newSecret)).toEqual({ ...before, version: version + 1 });
+    expect(headerBy(newSecret)).toEqual({ ...before, version: version + 1 });
     expect([between.told, later.told, between.use(), later.use()]).toEqual([[], [], 'use', 'use']);
     await joined([newSecret]);
-    expect(nameBy(newSecret)).toMatchObject(before);
+    expect(headerBy(newSecret)).toMatchObject(before);
   });
 
   it('is not sealed again if entries know of a later one', async () => {
     const first = await oldLog();
-    const before = log.name;
-    const { version } = nameBy();
-    log.name = seal.seal(NAME_SEAL, JSON.stringify({ ...nameBy(), version: version + 1 }));
+    const before = log.header;
+    const { version } = headerBy();
+    log.header = seal.seal(HEADER_SEAL, JSON.stringify({ ...headerBy(), version: version + 1 }));
     await first.revoke({ subject: 'bob' });
     await sleep(50);
     await first.revoke({ subject: 'carol' });
     await first.feed.close();
-    log.name = before;
+    log.header = before;
     const later = await joined([newSecret, secret]);
     await sleep(100);
-    expect(log.name).toBe(before);
+    expect(log.header).toBe(before);
     expect(later.told).toContain('revocations_log_gap');
   });
 
   it('is taken from a process that finds a loss while this one seals it again', async () => {
     const first = await oldLog();
-    const { version, ...before } = nameBy();
+    const { version, ...before } = headerBy();
     await first.feed.close();
     const lost = { ...before, completeSince: before.completeSince + 30_000, version: version + 1_000_000 };
-    const open = log.open.bind(log);
-    vi.spyOn(log, 'open').mockImplementation(async (name, mustReplace, ...more) => {
-      const opened = await open(name, mustReplace, ...more);
-      if (mustReplace !== true || nameBy(newSecret).version !== version + 1) {
-        return opened;
+    const setHeader = log.setHeader.bind(log);
+    vi.spyOn(log, 'setHeader').mockImplementation(async (sealed, mustReplace, ...more) => {
+      const header = await setHeader(sealed, mustReplace, ...more);
+      if (mustReplace !== true || headerBy(newSecret).version !== version + 1) {
+        return header;
       }
-      log.name = seal.seal(NAME_SEAL, JSON.stringify(lost));
-      return log.name;
+      log.header = seal.seal(HEADER_SEAL, JSON.stringify(lost));
+      return log.header;
     });
     const later = await joined([newSecret, secret]);
     await vi.waitFor(
@@ -722,17 +723,20 @@ describe('the name of a log', () => {
     ['a later version', 500_000],
   ])('is replaced if it does not say what the log has lost, with %s', async (_title, difference) => {
     const first = await oldLog();
-    const { version, ...before } = nameBy();
+    const { version, ...before } = headerBy();
     const lost = { ...before, completeSince: before.completeSince + 30_000, version: version + 1_000_000 };
-    log.name = seal.seal(NAME_SEAL, JSON.stringify(lost));
+    log.header = seal.seal(HEADER_SEAL, JSON.stringify(lost));
     await vi.waitFor(
       () => expect(first.revocations.completeSince).toBeGreaterThanOrEqual(lost.completeSince),
       3_000,
     );
     await sleep(1_500);
-    const completeSince = nameBy().completeSince;
-    log.name = seal.seal(NAME_SEAL, JSON.stringify({ ...before, version: nameBy().version + difference }));
-    await vi.waitFor(() => expect(nameBy().completeSince).toBeGreaterThanOrEqual(completeSince), 3_000);
+    const completeSince = headerBy().completeSince;
+    log.header = seal.seal(
+      HEADER_SEAL,
+      JSON.stringify({ ...before, version: headerBy().version + difference }),
+    );
+    await vi.waitFor(() => expect(headerBy().completeSince).toBeGreaterThanOrEqual(completeSince), 3_000);
     expect(completeSince).toBeGreaterThanOrEqual(lost.completeSince);
   });
 });
@@ -775,15 +779,15 @@ describe('a process that starts while one runs that has read a revocation', () =
     expect((await joined()).use(5)).not.toBe('use');
   });
 
-  it('vouches for nothing from before where an entry is deleted, and it reads an older name of the log', async () => {
+  it('vouches for nothing from before where an entry is deleted, and it reads an older header of the log', async () => {
     const first = await oldLog();
     const writer = await joined();
     await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
     await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
     await writer.feed.close();
-    const name = JSON.parse(seal.open(NAME_SEAL, log.name ?? '') ?? '');
+    const header = JSON.parse(seal.open(HEADER_SEAL, log.header ?? '') ?? '');
     log.entries.splice(-2, 1);
-    log.name = seal.seal(NAME_SEAL, JSON.stringify({ ...name, version: name.version - 1 }));
+    log.header = seal.seal(HEADER_SEAL, JSON.stringify({ ...header, version: header.version - 1 }));
     expect((await joined()).use(5)).not.toBe('use');
   });
 
@@ -924,11 +928,11 @@ describe('a process that starts with a long log', () => {
       return page;
     };
     log.entries.splice(-2, isHarmed ? 1 : 0);
-    const { open } = log;
-    log.open = async (name, mustReplace) => {
-      // By another name the process that runs says at once that the log lacks entries.
+    const { setHeader } = log;
+    log.setHeader = async (header, mustReplace) => {
+      // By another header the process that runs says at once that the log lacks entries.
       await sleep(mustReplace ? 600 : 0);
-      return open.call(log, name, mustReplace);
+      return setHeader.call(log, header, mustReplace);
     };
     return first;
   }
@@ -1101,7 +1105,7 @@ describe('a process that was cut off', () => {
 
   it.each<[string, () => void]>([
     ['is empty', () => Object.assign(log, { entries: [] })],
-    ['is empty and has no name', () => Object.assign(log, { entries: [], name: undefined })],
+    ['is empty and has no header', () => Object.assign(log, { entries: [], header: undefined })],
     [
       'is another log',
       () => {

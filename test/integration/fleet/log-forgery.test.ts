@@ -4,8 +4,8 @@ import { createClient } from '@redis/client';
 import { expect, it, vi } from 'vitest';
 import {
   createLogFleet,
+  logHeaderKey as headerKey,
   type LogProcess,
-  logNameKey as nameKey,
   logStream as stream,
   useLogSuite,
 } from '../../support/log-process.js';
@@ -15,17 +15,17 @@ import type { TestRedis } from '../../support/redis.js';
 type Entry = readonly [id: string, fields: readonly string[]];
 
 const entriesOf = async (redis: TestRedis) => (await redis.command('XRANGE', stream, '-', '+')) as Entry[];
-const nameOf = (redis: TestRedis) => redis.command('GET', nameKey) as Promise<string>;
+const headerOf = (redis: TestRedis) => redis.command('GET', headerKey) as Promise<string>;
 const patient = { timeout: 20_000, interval: 200 };
 
 /** Has the fleet write again what it remembers, and deletes all of it but the newest two entries. */
 async function deleteWhatIsWrittenAgain(redis: TestRedis): Promise<void> {
-  const before = await nameOf(redis);
+  const before = await headerOf(redis);
   await redis.command('DEL', stream);
   await redis.command('XADD', stream, '*', 'entry', 'garbage');
-  // The fleet gives the log another name when it has found the loss, and writes a sign of life and what it remembers.
+  // The fleet gives the log another header when it has found the loss, and writes a sign of life and what it remembers.
   await vi.waitFor(async () => {
-    expect(await nameOf(redis)).not.toBe(before);
+    expect(await headerOf(redis)).not.toBe(before);
     expect((await entriesOf(redis)).length).toBeGreaterThanOrEqual(5);
   }, patient);
   for (const [id] of (await entriesOf(redis)).slice(1, -2)) {
@@ -33,14 +33,14 @@ async function deleteWhatIsWrittenAgain(redis: TestRedis): Promise<void> {
   }
 }
 
-/** Deletes the newest entry, has each further XADD fail, and puts the name of before back. */
-async function putTheOldNameBack(redis: TestRedis): Promise<void> {
-  const before = await nameOf(redis);
+/** Deletes the newest entry, has each further XADD fail, and puts the header of before back. */
+async function putTheOldHeaderBack(redis: TestRedis): Promise<void> {
+  const before = await headerOf(redis);
   await redis.command('XDEL', stream, (await entriesOf(redis)).at(-1)?.[0] ?? '');
   const largest = '18446744073709551615';
   await redis.command('XSETID', stream, `${largest}-${largest}`);
-  await vi.waitFor(async () => expect(await nameOf(redis)).not.toBe(before), patient);
-  await redis.command('SET', nameKey, before);
+  await vi.waitFor(async () => expect(await headerOf(redis)).not.toBe(before), patient);
+  await redis.command('SET', headerKey, before);
 }
 
 /** Deletes every entry of one writer in the midst of the log. */
@@ -105,7 +105,7 @@ describeReal('redis-server', 'one who can write to Redis', () => {
 
   it.each<[string, (redis: TestRedis, running: readonly LogProcess[]) => Promise<void>]>([
     ['deletes what the fleet has written again', deleteWhatIsWrittenAgain],
-    ['puts an older name of the log back', putTheOldNameBack],
+    ['puts an older header of the log back', putTheOldHeaderBack],
     ['deletes entries, and puts garbage between the others', deleteTheRevocation],
     ['puts garbage in the place of the newest entry, whose writer has ended', replaceTheNewest],
     ['puts garbage that ends as it does in the place of the newest entry', replaceTheNewestByItsEnd],

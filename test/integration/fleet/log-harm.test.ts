@@ -5,7 +5,7 @@ import { expect, it, vi } from 'vitest';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 import {
   createLogFleet,
-  logNameKey as nameKey,
+  logHeaderKey as headerKey,
   logStream as stream,
   useLogSuite,
 } from '../../support/log-process.js';
@@ -38,9 +38,9 @@ const harms: [string, Harm][] = [
     },
   ],
   [
-    'DEL of the name',
+    'DEL of the header',
     {
-      harm: (redis) => redis.command('DEL', nameKey),
+      harm: (redis) => redis.command('DEL', headerKey),
       good: 'token_inactive',
       reported: 'revocations_log_incomplete',
     },
@@ -103,19 +103,19 @@ const harms: [string, Harm][] = [
     },
   ],
   [
-    'garbage for the name',
+    'garbage for the header',
     {
-      harm: (redis) => redis.command('SET', nameKey, 'garbage'),
+      harm: (redis) => redis.command('SET', headerKey, 'garbage'),
       good: 'token_inactive',
       reported: 'revocations_log_incomplete',
     },
   ],
   [
-    'a list in place of the name',
+    'a list in place of the header',
     {
       harm: async (redis) => {
-        await redis.command('DEL', nameKey);
-        await redis.command('RPUSH', nameKey, 'garbage');
+        await redis.command('DEL', headerKey);
+        await redis.command('RPUSH', headerKey, 'garbage');
       },
       good: 'token_inactive',
       reported: 'revocations_log_incomplete',

@@ -175,7 +175,7 @@ describe('redisLog() that reads over a new connection', () => {
 describe('a signal that is aborted before the call', () => {
   const signal = AbortSignal.abort();
   it.each([
-    ['redisLog().open()', (client: never) => redisLog(client).open('name', false, signal)],
+    ['redisLog().open()', (client: never) => redisLog(client).setHeader('name', false, signal)],
     ['redisLog().append()', (client: never) => redisLog(client).append('entry', 1, signal)],
     ['redisLog().read()', (client: never) => redisLog(client).read({ since: undefined, wait: 1, signal })],
     ['redisChannel().subscribe()', (client: never) => redisChannel(client).subscribe(listener(), signal)],

@@ -29,7 +29,7 @@ import {
 
 const store: OptionRule<SharedStore> = withMethods('a Keyv instance', 'get', 'set');
 const lock: OptionRule<SharedLock> = withMethods('redisLock(client)', 'acquire', 'release');
-const log: OptionRule<RevocationLog> = withMethods('redisLog(client)', 'open', 'append', 'read');
+const log: OptionRule<RevocationLog> = withMethods('redisLog(client)', 'setHeader', 'append', 'read');
 const channel: OptionRule<RevocationChannel> = withMethods('redisChannel(client)', 'publish', 'subscribe');
 
 const addressReader: OptionRule<NonNullable<FloodRules['address']> | false> = {

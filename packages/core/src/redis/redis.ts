@@ -135,8 +135,9 @@ export interface RedisLogConnection extends RedisLogCommands {
 
 export const redisLogOptions = optionGroup({
   /**
-   * The name of the stream. Another key has this name and `:name`, with `{...}` around the name if
-   * it has none, so that a Cluster keeps them together. Default `mtls-bound:{revocations}`.
+   * The name of the stream. The log's header has the key of this name and `:name`, with `{...}`
+   * around the name if it has none, so that a Cluster keeps them together.
+   * Default `mtls-bound:{revocations}`.
    */
   name: withDefault(text, 'mtls-bound:{revocations}'),
   /**
@@ -172,7 +173,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
   requireMethods('redisLog(client)', client, ['duplicate']);
   const { name, replicas } = readOptions('redisLog(options)', options, redisLogOptions);
   // In a Cluster on the node of the stream, so that both are read in order.
-  const nameKey = name.includes('{') ? `${name}:name` : `{${name}}:name`;
+  const headerKey = name.includes('{') ? `${name}:name` : `{${name}}:name`;
   /** Connections that are not in use now. */
   const idle: Connection[] = [];
   /** How often all connections were given up. One from before is not used again. */
@@ -267,10 +268,10 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
 
   return {
     id: name,
-    open: (value, mustReplace, signal) =>
+    setHeader: (value, mustReplace, signal) =>
       connected(async (redis) => {
-        await redis.set(nameKey, value, mustReplace ? {} : { NX: true });
-        return (await nameIn(redis, nameKey)) ?? '';
+        await redis.set(headerKey, value, mustReplace ? {} : { NX: true });
+        return (await headerIn(redis, headerKey)) ?? '';
       }, signal),
 
     append(entry, keepFor, signal) {
@@ -305,11 +306,11 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
           onOne(connection, async (redis) => {
             // Sent at once and done in order. The second waits until there is something to read;
             // its answer has another form with each version of the client.
-            const [lastGiven, , read, logName] = await callAll([
+            const [lastGiven, , read, header] = await callAll([
               () => lastIn(redis, name),
               () => redis.xRead({ key: name, id: first }, { COUNT: 1, BLOCK: Math.max(1, Math.ceil(wait)) }),
               () => redis.xRange(name, first, '+', { COUNT: count }),
-              () => nameIn(redis, nameKey),
+              () => headerIn(redis, headerKey),
             ] as const).catch(async (error: unknown) => {
               throw isOfWrongType(error) ? await removeUnusable('is not a stream', redis) : error;
             });
@@ -319,7 +320,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
                 redis,
               );
             }
-            return { lastGiven, read: entriesIn(read), name: logName };
+            return { lastGiven, read: entriesIn(read), header };
           }),
         signal,
       );
@@ -328,7 +329,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       pageSize = page.read.length < count ? MAX_PAGE : count;
       const hasSince = since === undefined || page.read[0]?.position === since;
       return {
-        name: page.name,
+        header: page.header,
         lastGiven: page.lastGiven,
         hasSince,
         entries: page.read.filter(({ position }) => position !== since),
@@ -398,13 +399,13 @@ async function lastIn(redis: RedisLogCommands, name: string): Promise<string | u
 }
 
 /**
- * The name that the log has; undefined where it has none. What is no text is replaced as a forged
+ * The header that the log has; undefined where it has none. What is no text is replaced as a forged
  * one.
  */
-async function nameIn(redis: RedisLogCommands, key: string): Promise<string | undefined> {
+async function headerIn(redis: RedisLogCommands, key: string): Promise<string | undefined> {
   try {
-    const name = await redis.get(key);
-    return name === null ? undefined : String(name);
+    const header = await redis.get(key);
+    return header === null ? undefined : String(header);
   } catch (error) {
     if (isOfWrongType(error)) {
       return '';

@@ -1,6 +1,6 @@
 /**
  * Milliseconds in which a process that runs can object to what a process that starts has read, by
- * giving the log another name.
+ * giving the log another header.
  */
 export const OBJECTION_TIME = 200;
 /** Milliseconds in which a process that runs answers, if it wrote an entry within the last minute. */

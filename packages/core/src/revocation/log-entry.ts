@@ -15,7 +15,7 @@ export interface LogEntry {
   readonly lastRead: string | undefined;
   /** The position of the entry that the writer wrote before this one; undefined for its first. */
   readonly lastOwn: string | undefined;
-  /** The version of the log's name, as the writer knows it. */
+  /** The version of the log's header, as the writer knows it. */
   readonly version: number;
   /**
    * The writer knows each revocation since then, by its clock; undefined before it has joined.

@@ -87,22 +87,22 @@ export class LogProblems {
     );
   }
 
-  /** The entries know of a newer name than the log has. */
-  reportNameIsOlder(): void {
+  /** The entries know of a newer header than the log has. */
+  reportHeaderIsOlder(): void {
     this.#report(
       'revocations_log_gap',
-      'the log of revocations has an older name again: nothing vouches for tokens from before',
+      'the log of revocations has an older header again: nothing vouches for tokens from before',
     );
   }
 
-  reportOlderNameReplaced(): void {
-    this.#report('revocation_not_ours', 'the log of revocations has an older name again; replaced');
+  reportOlderHeaderReplaced(): void {
+    this.#report('revocation_not_ours', 'the log of revocations has an older header again; replaced');
   }
 
-  reportForeignNameReplaced(): void {
+  reportForeignHeaderReplaced(): void {
     this.#report(
       'revocation_not_ours',
-      'the name of the log of revocations was not sealed with revocations.secret; replaced. If it comes ' +
+      'the header of the log of revocations was not sealed with revocations.secret; replaced. If it comes ' +
         'again and again, two APIs with different secrets share one log: give each a name of its own',
     );
   }

@@ -1,23 +1,27 @@
 import { createSeal, type Seal } from '../shared/sealing.js';
 
-/** What the name of a log says. Times in milliseconds since the epoch. */
-export interface LogName {
+/**
+ * What the header of a log says, a sealed record at its head that is replaced at each loss. Times in
+ * milliseconds since the epoch.
+ */
+export interface LogHeader {
   /** Stays when `completeSince` changes. */
   readonly id: string;
   /** The log knows each revocation from then on. */
   readonly completeSince: number;
-  /** Greater than that of each name before: an older name that is put back is noticed. */
+  /** Greater than that of each header before: an older header that is put back is noticed. */
   readonly version: number;
 }
 
-const NAME_SEAL = 'revocation-log-name';
+/** As the first versions sealed it: a fleet that is updated opens its header. */
+const HEADER_SEAL = 'revocation-log-name';
 /** What entries of the log are sealed under. */
 export const ENTRY_SEAL = 'revocation-log-entry';
 
-/** Seals entries and names for one log, and opens what one of the secrets sealed for it. */
+/** Seals entries and headers for one log, and opens what one of the secrets sealed for it. */
 export class LogSeals {
   readonly #entrySeal: string;
-  readonly #nameSeal: string;
+  readonly #headerSeal: string;
   readonly #seals: readonly [Seal, ...Seal[]];
 
   /**
@@ -28,7 +32,7 @@ export class LogSeals {
     const [first = '', ...others] = secrets;
     const place = logId === undefined ? '' : ` ${logId}`;
     this.#entrySeal = `${ENTRY_SEAL}${place}`;
-    this.#nameSeal = `${NAME_SEAL}${place}`;
+    this.#headerSeal = `${HEADER_SEAL}${place}`;
     this.#seals = [createSeal(first, ENTRY_SEAL), ...others.map((secret) => createSeal(secret, ENTRY_SEAL))];
   }
 
@@ -41,24 +45,24 @@ export class LogSeals {
     return this.#opened(this.#entrySeal, sealed);
   }
 
-  sealName(name: LogName): string {
-    return this.#seals[0].seal(this.#nameSeal, JSON.stringify(name));
+  sealHeader(header: LogHeader): string {
+    return this.#seals[0].seal(this.#headerSeal, JSON.stringify(header));
   }
 
-  /** Returns what a name says, or `undefined` if no secret here sealed it for this log. */
-  openName(sealed: string | undefined): LogName | undefined {
-    const text = this.#opened(this.#nameSeal, sealed);
-    return text === undefined ? undefined : (JSON.parse(text) as LogName);
+  /** Returns what a header says, or `undefined` if no secret here sealed it for this log. */
+  openHeader(sealed: string | undefined): LogHeader | undefined {
+    const text = this.#opened(this.#headerSeal, sealed);
+    return text === undefined ? undefined : (JSON.parse(text) as LogHeader);
   }
 
-  /** Whether a name was sealed by the first secret, which is the newest. */
-  isNameOfFirstSecret(sealed: string | undefined): boolean {
-    return this.#seals[0].open(this.#nameSeal, sealed) !== undefined;
+  /** Whether a header was sealed by the first secret, which is the newest. */
+  isHeaderOfFirstSecret(sealed: string | undefined): boolean {
+    return this.#seals[0].open(this.#headerSeal, sealed) !== undefined;
   }
 
-  /** The version of a name; 0 if no secret here sealed it. */
+  /** The version of a header; 0 if no secret here sealed it. */
   versionOf(sealed: string | undefined): number {
-    return this.openName(sealed)?.version ?? 0;
+    return this.openHeader(sealed)?.version ?? 0;
   }
 
   #opened(name: string, sealed: string | undefined): string | undefined {

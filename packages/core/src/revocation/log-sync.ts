@@ -10,9 +10,9 @@ import { GrowingPause } from './growing-pause.js';
 import { JoinAnswers } from './join-answers.js';
 import { ANSWER_TIME, JoinWait, OBJECTION_TIME } from './join-wait.js';
 import { type LogEntry, parseEntry } from './log-entry.js';
-import { LogNaming } from './log-naming.js';
+import { LogHeaderKeeper } from './log-header.js';
 import { LogProblems } from './log-problems.js';
-import { type LogName, LogSeals } from './log-seals.js';
+import { type LogHeader, LogSeals } from './log-seals.js';
 import { FIRST_RETRY_INTERVAL, QUIET_TIME, READ_WAIT, RETRY_INTERVAL, STORE_TIMEOUT } from './log-timing.js';
 import { LogUpkeep } from './log-upkeep.js';
 import { LogWriter } from './log-writer.js';
@@ -42,13 +42,13 @@ export class LogSync {
   readonly #registration: SyncRegistration;
 
   // The log.
-  readonly #naming: LogNaming;
+  readonly #header: LogHeaderKeeper;
   /** The greatest version that the writer of an entry knew. */
   #writtenVersion = 0;
   /** Whether the log may have lost entries that this process never read. */
   #mayLackEntries = false;
-  /** Whether this process has still to seal the name again, if an old secret sealed it. */
-  #mustSealName = true;
+  /** Whether this process has still to seal the header again, if an old secret sealed it. */
+  #mustSealHeader = true;
   /** The last position given by the log when its end was found missing. */
   #missingEnd: string | undefined;
 
@@ -111,7 +111,7 @@ export class LogSync {
     this.#log = new TimedLog(rules.log, this.#closing.signal);
     this.#revocations = revocations;
     this.#problems = new LogProblems(report);
-    this.#naming = new LogNaming({
+    this.#header = new LogHeaderKeeper({
       log: this.#log,
       seals: this.#seals,
       problems: this.#problems,
@@ -130,7 +130,7 @@ export class LogSync {
       keepFor: maxAgeMs + 2 * QUIET_TIME,
       facts: (as) => ({
         lastRead: this.#sequence.lastPosition,
-        version: this.#naming.version,
+        version: this.#header.version,
         syncedSince: this.#syncedSince,
         attested: as && this.#attestations.attest(as),
       }),
@@ -216,7 +216,7 @@ export class LogSync {
     }
     // The whole log is read, and what it lacks of all that is remembered is written again.
     this.#recent.clear();
-    this.#naming.setLoss(true);
+    this.#header.setLoss(true);
     this.#problems.reportMayLackEntries(
       'the connection of this process was interrupted after too many revocations',
     );
@@ -224,8 +224,8 @@ export class LogSync {
   }
 
   async #readOn(): Promise<void> {
-    if (!this.#naming.isKnown) {
-      await this.#naming.open((named, isNew) => this.#applyOpenedName(named, isNew));
+    if (!this.#header.isKnown) {
+      await this.#header.readOrSet((named, isNew) => this.#applyHeader(named, isNew));
     }
     const sentAt = performance.now();
     // The first reading must not wait for an entry that may never come.
@@ -304,7 +304,7 @@ export class LogSync {
     return true;
   }
 
-  #applyOpenedName({ completeSince }: LogName, isNew: boolean): void {
+  #applyHeader({ completeSince }: LogHeader, isNew: boolean): void {
     if (!this.#hasJoined) {
       this.#revocations.markCompleteOnlySince(completeSince);
       this.#newestAt = isNew ? Date.now() : 0;
@@ -318,16 +318,16 @@ export class LogSync {
   async #checkPage(page: RevocationLogPage): Promise<boolean> {
     const since = this.#position ?? '';
     const lastGiven = page.lastGiven ?? '';
-    const isSameLog = this.#naming.isOfSameLog(page.name);
+    const isSameLog = this.#header.isOfSameLog(page.header);
     const hasLostEntries = !page.hasSince || lastGiven < since;
     if (!isSameLog || hasLostEntries) {
-      this.#naming.setLoss(isSameLog);
+      this.#header.setLoss(isSameLog);
       this.#problems.reportIncomplete();
       this.#startAgain();
       return false;
     }
-    if (!this.#naming.isSame(page.name)) {
-      const completeSince = await this.#naming.take(page.name ?? '');
+    if (!this.#header.isSame(page.header)) {
+      const completeSince = await this.#header.take(page.header ?? '');
       if (completeSince > this.#revocations.completeSince) {
         // Another process has found a loss. What was lost may be what this process has not read,
         // and what it has read may be gone.
@@ -385,7 +385,7 @@ export class LogSync {
 
   /** The log lost entries that a process of the fleet has read or written. */
   #startAgainWithLoss(): void {
-    this.#naming.setLoss(true);
+    this.#header.setLoss(true);
     this.#problems.reportIncomplete();
     this.#startAgain();
   }
@@ -401,7 +401,7 @@ export class LogSync {
     this.#hasConflict = false;
     this.#answers.clear();
     this.#join.forgetPing();
-    this.#naming.forget();
+    this.#header.forget();
     this.#position = undefined;
     this.#attestations.startAgain(this.#hasJoined);
     this.#sequence.clear();
@@ -450,9 +450,9 @@ export class LogSync {
     this.#registration.show();
     this.#problems.reportClock(this.#revocations.completeSince, this.#newestAt);
     try {
-      if (this.#mustSealName) {
-        await this.#naming.sealAgain(this.#writtenVersion);
-        this.#mustSealName = false;
+      if (this.#mustSealHeader) {
+        await this.#header.sealAgain(this.#writtenVersion);
+        this.#mustSealHeader = false;
       }
       await this.#upkeep.writeWhatLacks();
       this.#isUnwritable = false;
@@ -507,7 +507,7 @@ export class LogSync {
 
   /**
    * Tells each process that runs what this one has read in the log. One that has read other entries
-   * gives the log another name; the others answer with what they have read. Without a `join` entry
+   * gives the log another header; the others answer with what they have read. Without a `join` entry
    * this process does not join, for no other could object.
    */
   async #askToJoin(): Promise<void> {
@@ -538,11 +538,11 @@ export class LogSync {
 
   #completeJoin(): void {
     this.#hasJoined = true;
-    this.#revocations.markCompleteOnlySince(this.#naming.completeSince);
+    this.#revocations.markCompleteOnlySince(this.#header.completeSince);
     const now = Date.now();
-    if (this.#writtenVersion > this.#naming.currentVersion) {
+    if (this.#writtenVersion > this.#header.currentVersion) {
       this.#revocations.markCompleteOnlySince(now);
-      this.#problems.reportNameIsOlder();
+      this.#problems.reportHeaderIsOlder();
     }
     this.#syncedSince = now;
     const quietUntil = this.#quietPeriods.takeLastEnd(this.#newestAt);
@@ -642,7 +642,7 @@ export class LogSync {
       return;
     }
     this.#revocations.markCompleteOnlySince(at);
-    if (at - this.#naming.completeSince > QUIET_TIME) {
+    if (at - this.#header.completeSince > QUIET_TIME) {
       this.#problems.reportLostFirstEntries();
     }
   }

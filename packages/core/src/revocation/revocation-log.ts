@@ -10,11 +10,11 @@ export interface RevocationLog {
    */
   readonly id?: string;
   /**
-   * Gives the log this name unless it has one, and resolves with the name that it has then. With
-   * `mustReplace` the log loses the name that it had. Rejects, and leaves nothing behind, if
+   * Gives the log this header unless it has one, and resolves with the header that it has then. With
+   * `mustReplace` the log loses the header that it had. Rejects, and leaves nothing behind, if
    * `signal` aborts.
    */
-  open(name: string, mustReplace: boolean, signal: AbortSignal): Promise<string>;
+  setHeader(header: string, mustReplace: boolean, signal: AbortSignal): Promise<string>;
   /**
    * Adds an entry and resolves with its position. Entries that are older than `keepFor`
    * milliseconds may go. Rejects, and leaves nothing behind, if `signal` aborts.
@@ -46,8 +46,8 @@ export interface RevocationLogQuery {
 
 /** What a process read. */
 export interface RevocationLogPage {
-  /** The log's name, read after the entries; undefined where it has none. */
-  readonly name: string | undefined;
+  /** The log's header, read after the entries; undefined where it has none. */
+  readonly header: string | undefined;
   /**
    * The last position that the log ever gave, read before the entries of this page, also if its entry is
    * gone; undefined where the log has given none. It is not the position of the last entry of this

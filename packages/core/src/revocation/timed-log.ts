@@ -13,9 +13,9 @@ export class TimedLog {
     this.#closing = closing;
   }
 
-  /** Resolves with the name that the log has then. */
-  open(name: string, mustReplace: boolean): Promise<string> {
-    return this.#bounded(STORE_TIMEOUT, (signal) => this.#log.open(name, mustReplace, signal));
+  /** Resolves with the header that the log has then. */
+  setHeader(header: string, mustReplace: boolean): Promise<string> {
+    return this.#bounded(STORE_TIMEOUT, (signal) => this.#log.setHeader(header, mustReplace, signal));
   }
 
   read(query: Omit<RevocationLogQuery, 'signal'>): Promise<RevocationLogPage> {
