@@ -30,6 +30,15 @@ const narrow = await authority('CN=Narrow', root, {
   extensions: [rawExtension('2.5.29.30', '3011a00f300d820b6578616d706c652e636f6d')],
 });
 const old = await authority('CN=Old', root, { from: -20, to: -10 });
+const future = await authority('CN=Future', root, { from: 2 });
+const shortRsa = {
+  name: 'RSASSA-PKCS1-v1_5',
+  hash: 'SHA-256',
+  modulusLength: 1_024,
+  publicExponent: new Uint8Array([1, 0, 1]),
+};
+const weak = await authority('CN=Weak', root, { keyAlgorithm: shortRsa });
+const weaklySigned = await authority('CN=Weakly Signed', root, { hash: 'SHA-1' });
 const leaf = await client('CN=client', middle);
 
 /** What the policy refuses a certificate with, and the code of the hint. */
@@ -54,12 +63,15 @@ async function hintOf(der: Uint8Array, options: object, more: object = {}): Prom
 }
 
 describe('a chain that leads to no authority', () => {
-  const intermediates = [middle, short, narrow, old].map(({ cert }) => cert);
+  const intermediates = [middle, short, narrow, old, future, weak, weaklySigned].map(({ cert }) => cert);
 
   it.each<[string, () => Promise<Uint8Array>, object?]>([
     ['chain_issuer_missing', async () => leaf.der, { intermediates: undefined }],
     ['chain_expired', async () => (await client('CN=a', middle, { from: -20, to: -10 })).der],
     ['chain_authority_expired', async () => (await client('CN=a', old)).der],
+    ['chain_authority_not_valid_yet', async () => (await client('CN=a', future)).der],
+    ['chain_authority_weak_key', async () => (await client('CN=a', weak)).der],
+    ['chain_authority_weak_key', async () => (await client('CN=a', weaklySigned)).der],
     ['chain_not_valid_yet', async () => (await client('CN=a', middle, { from: 2 })).der],
     ['chain_other_purpose', async () => (await client('CN=a', middle, {}, ['1.3.6.1.5.5.7.3.1'])).der],
     [
@@ -77,18 +89,8 @@ describe('a chain that leads to no authority', () => {
       'chain_unknown_extension',
       async () => (await client('CN=a', middle, { extensions: [rawExtension('1.2.3.4', '0500')] })).der,
     ],
-    [
-      'chain_weak_key',
-      async () => {
-        const keyAlgorithm = {
-          name: 'RSASSA-PKCS1-v1_5',
-          hash: 'SHA-256',
-          modulusLength: 1_024,
-          publicExponent: new Uint8Array([1, 0, 1]),
-        };
-        return (await client('CN=a', middle, { keyAlgorithm })).der;
-      },
-    ],
+    ['chain_weak_key', async () => (await client('CN=a', middle, { keyAlgorithm: shortRsa })).der],
+    ['chain_weak_key', async () => (await client('CN=a', middle, { hash: 'SHA-1' })).der],
     ['chain_not_accepted', async () => new Uint8Array([0x30, 0])],
   ])('%s', async (hint, der, options = {}) => {
     expect(await hintOf(await der(), { intermediates, ...options })).toEqual(['certificate_refused', hint]);

@@ -7,6 +7,7 @@ export type ChainReasonCode =
   | 'no_path'
   | 'not_cleared_by_source'
   | 'not_valid_yet'
+  | 'authority_not_valid_yet'
   | 'expired'
   | 'authority_expired'
   | 'other_purpose'
@@ -16,7 +17,15 @@ export type ChainReasonCode =
   | 'policies'
   | 'critical_extension'
   | 'weak_key'
+  | 'authority_weak_key'
   | 'too_much_work';
+
+/** Codes of another cause if they are about an authority above the client's certificate. */
+export const codesOfAuthority: Readonly<Partial<Record<ChainReasonCode, ChainReasonCode>>> = {
+  not_valid_yet: 'authority_not_valid_yet',
+  expired: 'authority_expired',
+  weak_key: 'authority_weak_key',
+};
 
 /** Why no path of a certificate is accepted: a code to decide by, and the text for the operator. */
 export type ChainReason = Reason<ChainReasonCode>;

@@ -6,7 +6,7 @@ import {
   type PathCertificate,
   readPathCertificate,
 } from './path-certificate.js';
-import { explainClientKeyUsage, explainInvalidPath } from './path-validation.js';
+import { explainClientKeyUsage, explainInvalidPath, ofAuthority } from './path-validation.js';
 
 /** The certificates of a path, its trust anchor with them. Those in use have three or four. */
 const MAX_LENGTH = 10;
@@ -157,7 +157,7 @@ function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, searc
     return false;
   }
   if (why !== undefined) {
-    search.reason = { code: 'weak_key', why: `of the certificate ${issuer.thumbprint} above it: ${why}` };
+    search.reason = ofAuthority(issuer, { code: 'weak_key', why });
     return false;
   }
   try {

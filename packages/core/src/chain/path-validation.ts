@@ -1,5 +1,5 @@
 import { sequenceOf } from '../certificate/der-members.js';
-import type { ChainReason, ChainReasonCode } from './chain-reason.js';
+import { type ChainReason, type ChainReasonCode, codesOfAuthority } from './chain-reason.js';
 import {
   extensionOf,
   pathExtensionIds,
@@ -112,9 +112,9 @@ function becauseOfPolicies(why: string | undefined): ChainReason | undefined {
 }
 
 /** Says which certificate of the path it is. */
-function ofAuthority({ thumbprint }: PathCertificate, { code, why }: ChainReason): ChainReason {
+export function ofAuthority({ thumbprint }: PathCertificate, { code, why }: ChainReason): ChainReason {
   return {
-    code: code === 'expired' ? 'authority_expired' : code,
+    code: codesOfAuthority[code] ?? code,
     why: `of the certificate ${thumbprint} above it: ${why}`,
   };
 }

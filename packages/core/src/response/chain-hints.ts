@@ -32,6 +32,18 @@ const ofChain: Readonly<Record<RefusedChainCode, Hint>> = Object.freeze({
       'replace the certificate of the authority that the detail names in certificatePolicy.authorities ' +
       'or certificatePolicy.intermediates',
   },
+  authority_not_valid_yet: {
+    code: 'chain_authority_not_valid_yet',
+    text:
+      'the certificate of the authority that the detail names is used before its notBefore, ' +
+      `${clocks}: set it by NTP`,
+  },
+  authority_weak_key: {
+    code: 'chain_authority_weak_key',
+    text:
+      'the key or the signature algorithm in the certificate of the authority that the detail names is not ' +
+      'accepted here: the client needs a certificate of another authority',
+  },
   expired: { code: 'chain_expired', text: `the client must renew its certificate, ${clocks}: set it by NTP` },
   not_valid_yet: {
     code: 'chain_not_valid_yet',
