@@ -293,6 +293,63 @@ describe('a process that joins', () => {
   });
 });
 
+describe('a fleet that starts again after all its processes were down', () => {
+  /** Starts the first process so many seconds after the only one of before has ended. */
+  async function downFor(seconds: number): Promise<void> {
+    const before = await oldLog();
+    await before.feed.close();
+    vi.setSystemTime(Date.now() + seconds * 1_000);
+  }
+
+  it('has the first process alone report it, and no process vouches for tokens from before', async () => {
+    await downFor(90);
+    const first = await joined();
+    expect(first.told).toEqual(['revocations_log_quiet']);
+    const second = await joined();
+    vi.setSystemTime(Date.now() + 18_000);
+    await first.feed.close();
+    const third = await joined();
+    for (const process of [second, third]) {
+      expect(process.told).toEqual([]);
+      expect(process.use(60)).toBe('may-be-revoked');
+      expect(process.use(-60)).toBe('use');
+    }
+  });
+
+  it('reports it once where its processes start together', async () => {
+    await downFor(90);
+    const together = await Promise.all([joined(), joined(), joined()]);
+    expect(together.flatMap(({ told }) => told)).toEqual(['revocations_log_quiet']);
+    expect(together.map(({ use }) => use(5))).toEqual(Array(3).fill('may-be-revoked'));
+  });
+
+  it('has the next process report it if the first one ended before it had joined', async () => {
+    await downFor(90);
+    const count = log.entries.length;
+    const first = start();
+    await vi.waitFor(() => expect(log.entries.length).toBeGreaterThan(count));
+    await first.feed.close();
+    expect(first.told).toEqual([]);
+    vi.setSystemTime(Date.now() + 15_000);
+    expect((await joined()).told).toEqual(['revocations_log_quiet']);
+  });
+
+  it('does not report first entries as lost that a running process has not read either', async () => {
+    await downFor(7_200);
+    const old = log.entries.length;
+    const first = await joined();
+    log.entries.splice(0, old);
+    const second = await joined();
+    expect(second.told).toEqual([]);
+    expect(second.use(5)).toBe('may-be-revoked');
+    await Promise.all([first, second].map(({ feed }) => feed.close()));
+    // No process can tell any more what was before the first entry.
+    const third = await joined();
+    expect(third.told).toEqual(['revocations_log_gap']);
+    expect(third.use(5)).toBe('may-be-revoked');
+  });
+});
+
 describe('a process that runs', () => {
   it('hears what another one revokes', async () => {
     const [one, other] = [await oldLog(), await joined()];
@@ -1157,6 +1214,10 @@ describe('a process that was cut off', () => {
     vi.setSystemTime(Date.now() + seconds * 1000);
     await isBack(member, way);
     expect(member.use(seconds + 1)).toBe(usability);
+    // That process has reported it.
+    const later = await joined();
+    expect(later.use(seconds + 1)).toBe(usability);
+    expect(later.told).toEqual([]);
     clock.mockRestore();
   });
 

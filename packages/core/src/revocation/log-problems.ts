@@ -2,6 +2,7 @@ import type { ReportProblem } from '../observe/events.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { describeStoreError } from '../shared/store-error.js';
 import { QUIET_TIME } from './log-timing.js';
+import type { QuietPeriod } from './quiet-periods.js';
 
 /** Words what an operator must know of the log. */
 export class LogProblems {
@@ -72,10 +73,12 @@ export class LogProblems {
     );
   }
 
-  reportLostFirstEntries(): void {
+  /** @param at when the first entry was written, in milliseconds since the epoch */
+  reportLateFirstEntry(at: number): void {
     this.#report(
       'revocations_log_gap',
-      'the log of revocations lost its first entries: nothing vouches for tokens from before',
+      `the log of revocations has no entry from before ${dateOf(at)}: nothing vouches for tokens from ` +
+        'before. Either all processes were down until then, or entries were deleted',
     );
   }
 
@@ -122,10 +125,11 @@ export class LogProblems {
     );
   }
 
-  reportQuiet(): void {
+  reportQuiet({ from, to }: Pick<QuietPeriod, 'from' | 'to'>): void {
     this.#report(
       'revocations_log_quiet',
-      'the log of revocations has no entry of a minute: nothing vouches for tokens from before',
+      `the log of revocations has no entry between ${dateOf(from)} and ${dateOf(to)}: nothing vouches ` +
+        'for tokens from before. Either all processes were down or could not write, or entries were deleted',
     );
   }
 
@@ -152,4 +156,8 @@ export class LogProblems {
         : `the newest entry of the log of revocations is dated ${newest} s in the future: ${wrong}`,
     );
   }
+}
+
+function dateOf(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
 }

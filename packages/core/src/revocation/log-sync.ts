@@ -74,6 +74,12 @@ export class LogSync {
   #isReturning = false;
   /** When the newest entry was written, in milliseconds since the epoch. */
   #newestAt = 0;
+  /**
+   * When the first entry was written, in milliseconds since the epoch, if the log was begun long before
+   * and may lack what was before that entry. A running process that has read the same entries knows no
+   * more, and the process that began with that entry has reported why.
+   */
+  #lateFirstAt: number | undefined;
   /** When another process wrote an entry last, in milliseconds since the epoch. */
   #othersWroteAt = 0;
   /** Whether the log has entries that no process of the fleet wrote. */
@@ -431,9 +437,11 @@ export class LogSync {
     }
     if (this.#isReturning) {
       this.#isReturning = false;
-      if (this.#quietPeriods.takeLastEnd(this.#newestAt) > 0) {
+      const quiet = this.#quietPeriods.takeLast(this.#newestAt);
+      if (quiet !== undefined) {
+        // What this process knew is void, whichever process has reported the period.
         this.#markIncompleteUntilNow();
-        this.#problems.reportQuiet();
+        this.#problems.reportQuiet(quiet);
       }
     }
     if (!this.#hasJoined) {
@@ -545,10 +553,15 @@ export class LogSync {
       this.#problems.reportHeaderIsOlder();
     }
     this.#syncedSince = now;
-    const quietUntil = this.#quietPeriods.takeLastEnd(this.#newestAt);
-    if (quietUntil > 0) {
-      this.#revocations.markCompleteOnlySince(quietUntil);
-      this.#problems.reportQuiet();
+    const quiet = this.#quietPeriods.takeLast(this.#newestAt);
+    if (quiet !== undefined) {
+      this.#revocations.markCompleteOnlySince(quiet.to);
+      if (!quiet.isReported) {
+        this.#problems.reportQuiet(quiet);
+      }
+    }
+    if (this.#lateFirstAt !== undefined && !this.#isComparisonSettled) {
+      this.#problems.reportLateFirstEntry(this.#lateFirstAt);
     }
     if (this.#revocations.completeSince > this.#startedAt - CLOCK_DIFFERENCE) {
       // This process may have asked before it joined, and the log may lack what was revoked since.
@@ -583,13 +596,14 @@ export class LogSync {
       this.#problems.reportReplayedEntry();
       return;
     }
-    this.#noteSignOfLife(position, entry);
+    const isOwn = this.#isOwn(entry);
+    this.#noteSignOfLife(position, entry, isOwn);
     this.#writtenVersion = Math.max(this.#writtenVersion, entry.version);
     if (order === 'gap') {
       this.#problems.reportLostEntries();
       this.#markIncompleteUntilNow();
     }
-    this.#receiveTime(entry);
+    this.#receiveTime(entry, isOwn);
     if (entry.attested !== undefined) {
       this.#receiveAttestation(entry.attested, position);
     }
@@ -598,14 +612,16 @@ export class LogSync {
     }
   }
 
+  #isOwn({ writer, attested }: LogEntry): boolean {
+    return writer === this.#writer.id || (attested !== undefined && this.#attestations.isOwn(attested));
+  }
+
   /** An entry is a sign that its writer runs, whatever it says. */
-  #noteSignOfLife(position: string, { writer, attested, syncedSince }: LogEntry): void {
+  #noteSignOfLife(position: string, { writer, attested, syncedSince }: LogEntry, isOwn: boolean): void {
     if (this.#writer.markRead(position, writer)) {
       this.#missedReadings = 0;
       this.#mustReadOwnEntry = false;
     }
-    const isOwn =
-      writer === this.#writer.id || (attested !== undefined && this.#attestations.isOwn(attested));
     if (isOwn && attested?.as !== 'ping') {
       // What is attested after a ping alone may be older than what this process has read since.
       this.#attestations.markOwnRead(position);
@@ -618,12 +634,12 @@ export class LogSync {
     }
   }
 
-  #receiveTime({ writer, at, syncedSince }: LogEntry): void {
+  #receiveTime({ writer, at, syncedSince }: LogEntry, isOwn: boolean): void {
     if (!this.#hasJoined || this.#isReturning) {
       if (this.#newestAt === 0) {
         this.#receiveFirst(at);
       } else {
-        this.#quietPeriods.noteBetween(this.#newestAt, at);
+        this.#quietPeriods.noteBetween(this.#newestAt, at, isOwn);
       }
       if (syncedSince !== undefined) {
         this.#quietPeriods.noteSyncedSince(syncedSince);
@@ -635,7 +651,10 @@ export class LogSync {
     }
   }
 
-  /** What is trimmed is older than the first entry: the log was begun then, or lost what was before. */
+  /**
+   * What is trimmed is older than the first entry: the log was begun then, the fleet was down before,
+   * or the log lost what was before.
+   */
   #receiveFirst(at: number): void {
     const isYoung = at > this.#attestations.youngSince;
     if (!isYoung) {
@@ -643,7 +662,7 @@ export class LogSync {
     }
     this.#revocations.markCompleteOnlySince(at);
     if (at - this.#header.completeSince > QUIET_TIME) {
-      this.#problems.reportLostFirstEntries();
+      this.#lateFirstAt = at;
     }
   }
 
@@ -729,7 +748,8 @@ export class LogSync {
       this.#isComparisonSettled = true;
       // That process does not speak of what was before.
       const since = this.#attestations.comparedSince(attested);
-      if (since > (this.#syncedSince ?? this.#revocations.completeSince)) {
+      const { explainsUntil } = this.#quietPeriods;
+      if (since > (this.#syncedSince ?? Math.max(this.#revocations.completeSince, explainsUntil))) {
         this.#problems.reportMayLackEntries('a running process does not know all of what was in it before');
       }
       if (this.#syncedSince !== undefined && since > this.#syncedSince) {

@@ -1,9 +1,14 @@
 import { QUIET_TIME } from './log-timing.js';
 
+/** Milliseconds. A process that ended a quiet period so lately may still join, and then reports it. */
+const JOIN_TIME = 10_000;
+
 /** A time without entries, by the clocks of the writers, in milliseconds since the epoch. */
-interface QuietPeriod {
+export interface QuietPeriod {
   readonly from: number;
   readonly to: number;
+  /** Whether another process has reported the period, or will. */
+  readonly isReported: boolean;
 }
 
 /**
@@ -13,29 +18,55 @@ interface QuietPeriod {
 export class QuietPeriods {
   #periods: QuietPeriod[] = [];
 
-  /** Notes the time between an entry and the next one, if it is too long for a fleet that runs. */
-  noteBetween(from: number, to: number): void {
+  /**
+   * Notes the time between an entry and the next one, if it is too long for a fleet that runs.
+   *
+   * @param isOwn whether this process wrote the entry that ended the period
+   */
+  noteBetween(from: number, to: number, isOwn: boolean): void {
     if (to - from > QUIET_TIME) {
-      this.#periods.push({ from, to });
-    }
-  }
-
-  /** A process says that it has read the log since this moment: a period that began later does not count. */
-  noteSyncedSince(syncedSince: number): void {
-    if (this.#periods.length > 0) {
-      this.#periods = this.#periods.filter(({ from }) => from < syncedSince);
+      this.#periods.push({ from, to, isReported: !isOwn && Date.now() - to < JOIN_TIME });
     }
   }
 
   /**
-   * Until when the log was quiet last, or 0, and forgets all periods.
+   * A process says that it has read the log since this moment. A period that began later does not
+   * count. One that ended before was there to be reported when that process joined.
+   */
+  noteSyncedSince(syncedSince: number): void {
+    if (this.#periods.length > 0) {
+      this.#periods = this.#periods
+        .filter(({ from }) => from < syncedSince)
+        .map((period) => (period.to <= syncedSince ? { ...period, isReported: true } : period));
+    }
+  }
+
+  /**
+   * Until when a process that judged the log after the last period may know of no revocation from
+   * before, in milliseconds since the epoch; 0 without a period. If Redis was down, such a process
+   * may read the log again only some time after the period has ended.
+   */
+  get explainsUntil(): number {
+    const end = this.#lastOf(this.#periods)?.to;
+    return end === undefined ? 0 : end + QUIET_TIME;
+  }
+
+  /**
+   * Returns the period that ended last, if any, and forgets all of them.
    *
    * @param newestAt when the newest entry was written
    */
-  takeLastEnd(newestAt: number): number {
-    this.noteBetween(newestAt, Date.now());
-    const end = Math.max(0, ...this.#periods.map(({ to }) => to));
+  takeLast(newestAt: number): QuietPeriod | undefined {
+    this.noteBetween(newestAt, Date.now(), true);
+    const last = this.#lastOf(this.#periods);
     this.#periods = [];
-    return end;
+    return last;
+  }
+
+  #lastOf(periods: readonly QuietPeriod[]): QuietPeriod | undefined {
+    return periods.reduce<QuietPeriod | undefined>(
+      (last, period) => (last !== undefined && last.to >= period.to ? last : period),
+      undefined,
+    );
   }
 }
