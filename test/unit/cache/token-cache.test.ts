@@ -635,7 +635,7 @@ describe('a revocation', () => {
   });
 
   it('does not have a self-contained token accepted by an answer from before a rejection', async () => {
-    const slow = deferred<TokenClaims>();
+    const slow = deferred<TokenAnswer>();
     const introspect = vi.fn(() => slow.promise);
     const { ask, readAfresh, cached } = cacheOver(user, { memory: { from: 'log' } });
     const waiting = ask('t', { ...selfContained, introspect });
