@@ -96,6 +96,19 @@ describe('a chain that leads to no authority', () => {
     expect(await hintOf(await der(), { intermediates, ...options })).toEqual(['certificate_refused', hint]);
   });
 
+  it.each([
+    ['expired', { from: -20, to: -10 }],
+    ['not valid yet', { from: 2 }],
+  ])('the hint is that of a valid path before that of an authority that is %s', async (_title, times) => {
+    const other = await authority('CN=Narrow', root, { keys: narrow.keys, ...times });
+    const names = new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: 'evil.test' }]);
+    const { der } = await client('CN=a', narrow, { extensions: [names] });
+    expect(await hintOf(der, { intermediates: [other.cert, narrow.cert] })).toEqual([
+      'certificate_refused',
+      'chain_name_not_permitted',
+    ]);
+  });
+
   it('chain_too_long', async () => {
     const below = await authority('CN=Below', short);
     const sent = [...intermediates, below.cert];

@@ -27,5 +27,10 @@ export const codesOfAuthority: Readonly<Partial<Record<ChainReasonCode, ChainRea
   weak_key: 'authority_weak_key',
 };
 
+/** Whether it is a code of `codesOfAuthority`. */
+export function isOfAuthority(code: ChainReasonCode): boolean {
+  return Object.values(codesOfAuthority).includes(code);
+}
+
 /** Why no path of a certificate is accepted: a code to decide by, and the text for the operator. */
 export type ChainReason = Reason<ChainReasonCode>;

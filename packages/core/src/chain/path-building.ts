@@ -1,5 +1,5 @@
 import { explainUnacceptedKey, verificationCostOf } from './accepted-keys.js';
-import type { ChainReason } from './chain-reason.js';
+import { type ChainReason, isOfAuthority } from './chain-reason.js';
 import {
   ELEMENTS_PER_COST,
   nameElements,
@@ -92,8 +92,18 @@ interface Search {
   readonly now: number;
   readonly explainKeyUsage: (leaf: PathCertificate) => ChainReason | undefined;
   costLeft: number;
-  /** Of the path that came furthest. */
+  /** Of the path that was refused last, as `noteReason()` keeps it. */
   reason: ChainReason;
+}
+
+/**
+ * An authority may have several certificates. That one of them is too old, or has a weak key, is no reason
+ * if there is another: the path by another certificate failed too.
+ */
+function noteReason(reason: ChainReason, search: Search): void {
+  if (search.reason.code === 'no_path' || !isOfAuthority(reason.code)) {
+    search.reason = reason;
+  }
 }
 
 function extend(path: readonly PathCertificate[], search: Search): readonly PathCertificate[] | undefined {
@@ -113,7 +123,7 @@ function extend(path: readonly PathCertificate[], search: Search): readonly Path
       if (reason === undefined) {
         return whole;
       }
-      search.reason = reason;
+      noteReason(reason, search);
     }
   }
   const issuers = intermediates.flatMap((known) => known.get(last.issuerName) ?? []).filter(isPermitted);
@@ -157,7 +167,7 @@ function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, searc
     return false;
   }
   if (why !== undefined) {
-    search.reason = ofAuthority(issuer, { code: 'weak_key', why });
+    noteReason(ofAuthority(issuer, { code: 'weak_key', why }), search);
     return false;
   }
   try {
