@@ -45,7 +45,7 @@ const secret = 'at least thirty-two characters of secret';
 const proxySecret = 'at-least-16-characters';
 const store = { get: async () => undefined, set: async () => undefined };
 const log = {
-  open: async (name: string) => name,
+  setHeader: async (header: string) => header,
   append: async () => '',
   read: async () => ({ name: undefined, lastGiven: undefined, entries: [] }),
 };

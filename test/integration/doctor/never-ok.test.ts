@@ -75,7 +75,7 @@ describe('the shared store', () => {
 
 describe('the log of revocations', () => {
   const check = async (read: () => Promise<unknown>): Promise<string[]> => {
-    const log = { open: async () => '', append: async () => '', read } as never;
+    const log = { setHeader: async () => '', append: async () => '', read } as never;
     const findings = await checkStores(resolveSettings({ ...kit.options, revocations: { secret, log } }, {}));
     return findings.map(({ status, code }) => `${status} ${code}`);
   };

@@ -269,7 +269,7 @@ it.each([
 
 const store = { get: async () => undefined, set: async () => true };
 const channel = { publish: async () => undefined, subscribe: async () => async () => undefined };
-const log = { open: async () => 'a', append: async () => '1-0', read: async () => [] };
+const log = { setHeader: async () => 'a', append: async () => '1-0', read: async () => [] };
 const long = 'a-secret-of-more-than-32-characters';
 const { issuer: _issuer, clientId: _id, clientSecret: _secret, ...ofAll } = good;
 

@@ -141,10 +141,12 @@ const functions: [string, (failing: Fail) => ResourceServerOptions][] = [
       revocations: { channel: { ...channel, subscribe: async () => failing } as never, secret },
     }),
   ],
-  ...['open', 'append', 'read', 'close'].map((name): [string, (failing: Fail) => ResourceServerOptions] => [
-    `revocations.log.${name}`,
-    (failing) => ({ revocations: { log: Object.assign(new MemoryLog(), { [name]: failing }), secret } }),
-  ]),
+  ...['setHeader', 'append', 'read', 'close'].map(
+    (name): [string, (failing: Fail) => ResourceServerOptions] => [
+      `revocations.log.${name}`,
+      (failing) => ({ revocations: { log: Object.assign(new MemoryLog(), { [name]: failing }), secret } }),
+    ],
+  ),
   ['tokens', (failing) => ({ tokens: () => failing as never })],
   [
     'tokens, its introspect',
