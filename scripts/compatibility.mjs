@@ -1,6 +1,6 @@
 // Every Node that we support with every Express and Koa, from the packed tarballs. `--write` puts the table into the README,
 // `--quick` tries the Node that runs this alone.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,8 @@ import { emptyProject, pack, run } from './pack.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const page = join(root, 'docs/reference/compatibility.md');
-const nodes = process.argv.includes('--quick') ? [] : ['20', '22', '24', '26'];
+// Node 24.21 and 26.8 lose the certificates that a client sends with its own: the core keeps them.
+const nodes = process.argv.includes('--quick') ? [] : ['20', '22', '24.21', '24', '26.8', '26'];
 const frameworks = { express4: 'express@4', express5: 'express@5', koa2: 'koa@2', koa3: 'koa@3' };
 const titles = { express4: 'Express 4', express5: 'Express 5', koa2: 'Koa 2', koa3: 'Koa 3' };
 
@@ -20,7 +21,9 @@ try {
   // The adapters want the frameworks under their own names too.
   emptyProject(project, pack(join(folder, 'tarballs')), [...aliases, 'express@5', 'koa@3']);
   const cell = join(project, 'cell.mjs');
-  writeFileSync(cell, readFileSync(join(root, 'test/integration/packages/empty-project/cell.mjs')));
+  for (const name of ['cell.mjs', 'sent-chain.mjs']) {
+    cpSync(join(root, 'test/integration/packages/empty-project', name), join(project, name));
+  }
   const binaries = { [process.version]: process.execPath };
   for (const version of nodes) {
     const own = join(folder, `node${version}`);

@@ -14,6 +14,7 @@ import {
   parseCertificate,
   readExtension,
 } from '../certificate/parsed-certificate.js';
+import { keepSentChains } from '../certificate/sent-chain.js';
 import { type Validity, validityOf } from '../certificate/validity.js';
 import { createVerdictCheck, explainUnverified } from '../certificate/verdict-check.js';
 import type { JsonName } from '../certificate/x509-library.js';
@@ -299,6 +300,7 @@ function chainCheckOf(
     return undefined;
   }
   const report = createProblemReporter();
+  keepSentChains();
   const verification = new ChainVerification(
     new AuthoritySource(authorities, given.pathOf('authorities'), report),
     intermediates === undefined

@@ -6,6 +6,7 @@ import type { Hint } from '../shared/hint.js';
 import { type CertificateSource, ClientCertificate, MAX_INTERMEDIATES } from './client-certificate.js';
 import { type Connection, connectionOf, isSimulated } from './connection.js';
 import { createHandshakeReader } from './handshake-reader.js';
+import { readKeptChain } from './sent-chain.js';
 import { mayErrorBeRevocation } from './verify-error.js';
 
 /** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
@@ -23,7 +24,12 @@ function readPeerCertificate(connection: Connection): ClientCertificate | undefi
   const verified = connection.authorized === true && error === null;
   const hasLists = (connection.server?.crl ?? connection._tlsOptions?.server?.crl ?? null) !== null;
   const verdict = verified ? undefined : readError(error, hasLists);
-  return new ClientCertificate(der, { verified, ...verdict, intermediates: () => issuersOf(peer) });
+  const handle = connection._handle;
+  const intermediates = () => {
+    const sent = issuersOf(peer);
+    return sent.length === 0 ? readKeptChain(handle, der) : sent;
+  };
+  return new ClientCertificate(der, { verified, ...verdict, intermediates });
 }
 
 /** The certificates that came with a certificate in the handshake, its issuer first. */

@@ -5,6 +5,7 @@ import { sequenceOf } from '../certificate/der-members.js';
 import { distinguishedNames } from '../certificate/distinguished-name.js';
 import { x509Library } from '../certificate/lazy-x509.js';
 import { hashAloneDetail } from '../certificate/parsed-certificate.js';
+import { keepSentChains } from '../certificate/sent-chain.js';
 import { AuthoritySource, authoritiesRule } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
 import { extensionOf, pathExtensionIds } from '../chain/extension-values.js';
@@ -127,6 +128,7 @@ export class ProxyRecognition {
     );
     this.#written = list((options as Record<Kind, string | readonly string[]>)[kind]);
     const authorities = new AuthoritySource(ca, given.pathOf('ca'), report);
+    keepSentChains();
     this.#verification = new ChainVerification(authorities, undefined, MAX_OUTCOMES);
   }
 

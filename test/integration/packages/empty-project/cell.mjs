@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { createTestKit } from '@mtls-bound/core/testing';
+import { checkSentChain } from './sent-chain.mjs';
 
 const [, , framework] = process.argv;
 const adapter = framework.startsWith('express') ? 'express-mtls' : 'koa-mtls';
@@ -13,23 +14,24 @@ const modules = [await import(adapter), createRequire(import.meta.url)(adapter)]
 
 for (const { mtlsBound, requireScopes } of modules) {
   const kit = await createTestKit();
-  let listener;
-  if (adapter === 'express-mtls') {
-    listener = Framework();
-    listener.use(mtlsBound({ ...kit.options }));
-    listener.get('/accounts', requireScopes('accounts:read'), (req, res) => {
-      res.json({ subject: req.auth.subject });
-    });
-  } else {
+  const createListener = (options) => {
+    if (adapter === 'express-mtls') {
+      const app = Framework();
+      app.use(mtlsBound(options));
+      app.get('/accounts', requireScopes('accounts:read'), (req, res) => {
+        res.json({ subject: req.auth.subject });
+      });
+      return app;
+    }
     const app = new Framework();
-    app.use(mtlsBound({ ...kit.options }));
+    app.use(mtlsBound(options));
     app.use(requireScopes('accounts:read'));
     app.use((ctx) => {
       ctx.body = { subject: ctx.state.auth.subject };
     });
-    listener = app.callback();
-  }
-  const server = createServer(listener).listen(0, '127.0.0.1');
+    return app.callback();
+  };
+  const server = createServer(createListener({ ...kit.options })).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const get = (token, certificate) => {
     const headers = { authorization: `Bearer ${token}` };
@@ -46,5 +48,6 @@ for (const { mtlsBound, requireScopes } of modules) {
   assert.equal((await get(kit.boundToken())).status, 403);
   server.close();
   server.closeAllConnections();
+  await checkSentChain(kit, createListener);
 }
 process.stdout.write('ok');
