@@ -244,5 +244,19 @@ describe('one asks for all', () => {
     lock.release.mockRejectedValue(new Error('ECONNREFUSED'));
     expect(await passing(shared.askUnderLock('key', nothing, async () => 'asked'))).toBe('asked');
     expect(lock.acquire).toHaveBeenCalledOnce();
+    expect(lock.release).not.toHaveBeenCalled();
+  });
+
+  it.each([
+    ['has expired is not released: another process may hold it', 2_000, 0],
+    ['has not expired is released', 1_999, 1],
+  ])('a lock that %s', async (_title, milliseconds, times) => {
+    const { shared, lock } = sharedOver();
+    const ask = async () => {
+      vi.advanceTimersByTime(milliseconds);
+      return 'asked';
+    };
+    expect(await shared.askUnderLock('key', nothing, ask)).toBe('asked');
+    expect(lock.release).toHaveBeenCalledTimes(times);
   });
 });

@@ -26,7 +26,10 @@ export interface SharedLock {
    * milliseconds.
    */
   acquire(name: string, ttl: number): Promise<boolean>;
-  /** Releases the lock before it expires. */
+  /**
+   * Releases the lock before it expires. Called only by a process that acquired it, and only as long as
+   * the lock has not expired by the clock of that process: then another process may hold it.
+   */
   release(name: string): Promise<unknown>;
 }
 
@@ -162,10 +165,15 @@ export class SharedCache {
     const deadline = performance.now() + lockTimeout * 1000;
     let wait = FIRST_WAIT;
     while (performance.now() < deadline) {
+      const expiry = performance.now() + lockTimeout * 1000;
+      const isAcquired = await this.#try(() => lock.acquire(name, lockTimeout * 1000));
       // A store that is away does not keep this process from asking the authorization server.
-      const isOurs = (await this.#try(() => lock.acquire(name, lockTimeout * 1000))) ?? true;
-      if (isOurs) {
-        return this.#askWithLock(name, lock, look, ask);
+      if (isAcquired ?? true) {
+        return this.#askWithLock(look, ask, () => {
+          if (isAcquired !== undefined && performance.now() < expiry) {
+            void this.#try(() => lock.release(name));
+          }
+        });
       }
       await sleep(wait * (1 + Math.random()));
       wait = Math.min(2 * wait, LONGEST_WAIT);
@@ -178,16 +186,15 @@ export class SharedCache {
   }
 
   async #askWithLock<T>(
-    name: string,
-    lock: SharedLock,
     look: () => Promise<T | undefined>,
     ask: () => Promise<T>,
+    release: () => void,
   ): Promise<T> {
     try {
       // Another process may have asked before this one had the lock.
       return (await look()) ?? (await ask());
     } finally {
-      void this.#try(() => lock.release(name));
+      release();
     }
   }
 
