@@ -41,8 +41,8 @@ export interface TokenLookup {
 /**
  * Joins the cache and the flood guard.
  *
- * @param refuseWhenClosed throws once the resource server is closed; a request may have waited for
- * its turn until then
+ * @param refuseWhenClosed throws once the resource server is closed; a request may have waited
+ * for a place until then
  */
 export function createTokenLookup(
   cache: TokenCache,

@@ -72,7 +72,7 @@ describe.each(frameworks)('%s', (framework) => {
         await sleep(20);
       }
       expect(statuses).toEqual(Array.from({ length: 20 }, () => 200));
-      // A document that never comes holds no turn of the four.
+      // A document that never comes holds no place of the four.
       server.metadata = () => undefined;
       await sleep(1_100);
       const later: number[] = [];

@@ -64,7 +64,7 @@ describe.each(frameworks)('%s', (framework) => {
   );
 });
 
-it('policies that never settle take no place of a client, no turn, and do not hold close()', async () => {
+it('policies that never settle take no place of a client, no place of an exchange, and do not hold close()', async () => {
   const server = core.createResourceServer(
     options({ http: { maxConcurrent: 4, maxQueued: 0 }, floodGuard: { allowance: 1 } }),
   );

@@ -64,7 +64,7 @@ it.each<[string, ResourceServerOptions, string]>([
   expect(await pending).toBe(code);
 });
 
-it('an exchange that never settles gives its turn back', async () => {
+it('an exchange that never settles gives its place back', async () => {
   let isStuck = true;
   const fetch = async () =>
     isStuck ? never() : Response.json(goodClaims(issuer, kit.certificate.thumbprint));

@@ -3,16 +3,16 @@ import { ConcurrencyLimit } from '../../../packages/core/src/authorization-serve
 import { Deadline } from '../../../packages/core/src/shared/deadline.js';
 import { deferred } from '../../support/deferred.js';
 
-const noTurn = () => new Error('no turn');
+const noPlace = () => new Error('no place');
 const later = () => Deadline.of(new AbortController().signal);
 
 /** Calls that end when the test ends them, and the order in which they began. */
-function recorded(turns: ConcurrencyLimit) {
+function recorded(exchanges: ConcurrencyLimit) {
   const begun: string[] = [];
   const start = (name: string, deadline = later()) => {
     const work = deferred<() => string>();
-    const outcome = turns
-      .run(deadline, noTurn, async () => {
+    const outcome = exchanges
+      .run(deadline, noPlace, async () => {
         begun.push(name);
         return (await work.promise)();
       })
@@ -40,42 +40,42 @@ describe('Turns', () => {
   });
 
   it('begins those that wait in order, one for each that ends', async () => {
-    const turns = new ConcurrencyLimit(1);
-    const { begun, start } = recorded(turns);
+    const exchanges = new ConcurrencyLimit(1);
+    const { begun, start } = recorded(exchanges);
     const [first, second, third] = [start('first'), start('second'), start('third')];
-    expect(turns.count).toBe(3);
+    expect(exchanges.count).toBe(3);
     expect(await first.end()).toBe('done');
     expect(begun).toEqual(['first', 'second']);
     expect(await second.end(failing)).toBe('failed');
     expect(begun).toEqual(['first', 'second', 'third']);
     await third.end();
-    expect(turns.count).toBe(0);
+    expect(exchanges.count).toBe(0);
   });
 
   it('a call that throws at once gives its place back', async () => {
-    const turns = new ConcurrencyLimit(1);
-    await expect(turns.run(later(), noTurn, failing)).rejects.toThrow('failed');
-    expect(turns.count).toBe(0);
+    const exchanges = new ConcurrencyLimit(1);
+    await expect(exchanges.run(later(), noPlace, failing)).rejects.toThrow('failed');
+    expect(exchanges.count).toBe(0);
   });
 
   it('refuses a call whose time is over, and does not begin it', async () => {
-    const turns = new ConcurrencyLimit(1);
-    const { begun, start } = recorded(turns);
-    expect(await start('late', Deadline.of(AbortSignal.abort())).outcome).toBe('no turn');
+    const exchanges = new ConcurrencyLimit(1);
+    const { begun, start } = recorded(exchanges);
+    expect(await start('late', Deadline.of(AbortSignal.abort())).outcome).toBe('no place');
     const first = start('first');
     const controller = new AbortController();
     const waiting = start('waiting', Deadline.of(controller.signal));
     controller.abort();
-    expect(await waiting.outcome).toBe('no turn');
-    expect(turns.count).toBe(1);
+    expect(await waiting.outcome).toBe('no place');
+    expect(exchanges.count).toBe(1);
     await first.end();
     expect(begun).toEqual(['first']);
-    expect(turns.count).toBe(0);
+    expect(exchanges.count).toBe(0);
   });
 
-  it('a call whose time ends just when its turn comes passes the place on', async () => {
-    const turns = new ConcurrencyLimit(1);
-    const { begun, start } = recorded(turns);
+  it('a call whose time ends just when it gets its place passes the place on', async () => {
+    const exchanges = new ConcurrencyLimit(1);
+    const { begun, start } = recorded(exchanges);
     const first = start('first');
     const ending = {
       isOver: false,
@@ -86,9 +86,9 @@ describe('Turns', () => {
     const second = start('second', ending as unknown as Deadline);
     const third = start('third');
     await first.end();
-    expect(await second.outcome).toBe('no turn');
+    expect(await second.outcome).toBe('no place');
     expect(await third.end()).toBe('done');
     expect(begun).toEqual(['first', 'third']);
-    expect(turns.count).toBe(0);
+    expect(exchanges.count).toBe(0);
   });
 });

@@ -113,7 +113,7 @@ describe('what opens the breaker', () => {
   });
 });
 
-it('a request that is given up before it has its turn is refused, and not sent', async () => {
+it('a request that is given up before it has a place is refused, and not sent', async () => {
   const asked = vi.fn<Http>(async () => new Response());
   const { send } = createProtectedHttp(asked, server, rules, vi.fn());
   const sent = send('https://as.example.com/x', { ...request, signal: AbortSignal.abort() });

@@ -1,6 +1,6 @@
 import type { Deadline } from '../shared/deadline.js';
 
-/** Runs at most so many calls at once. Further ones wait for their turn, in order. */
+/** Runs at most so many calls at once. Further ones wait for a place, in order. */
 export class ConcurrencyLimit {
   readonly #max: number;
   #running = 0;

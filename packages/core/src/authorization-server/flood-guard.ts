@@ -60,7 +60,7 @@ interface Account {
   isInTrouble: boolean;
   /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
   at: number;
-  /** Whose turn it is when a place becomes free: each kind has every other turn. */
+  /** The kind that gets the next place that becomes free: each gets every other one. */
   first: QuestionKind;
   /** Questions that wait until a question of this account ends, in order. */
   readonly waiting: Readonly<Record<QuestionKind, Waiter[]>>;
@@ -208,8 +208,8 @@ export class FloodGuard {
     const name = JSON.stringify([...clientNames, key]);
     const open =
       this.#openQuestions.get(name) ??
-      this.#askInTurn(clientNames, kind, ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(() =>
-        this.#openQuestions.delete(name),
+      this.#askWithPlace(clientNames, kind, ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(
+        () => this.#openQuestions.delete(name),
       );
     this.#openQuestions.set(name, open);
     return open;
@@ -229,7 +229,7 @@ export class FloodGuard {
     return next;
   }
 
-  /** Asks when the open question about the token has ended, and in turn of the client. */
+  /** Asks when the open question about the token has ended, and the client has a place. */
   async #askNext(name: string, clientNames: ClientNames, ask: AskOrFind['ask']): Promise<TokenAnswer> {
     const begin = (): Promise<TokenAnswer> => {
       this.#nextAfresh.delete(name);
@@ -239,23 +239,23 @@ export class FloodGuard {
     };
     // One token holds one place: a question that is under way ends first.
     await this.#openAfresh.get(name)?.catch(() => undefined);
-    return this.#askInTurn(clientNames, 'known', begin, (refusal) => {
+    return this.#askWithPlace(clientNames, 'known', begin, (refusal) => {
       this.#nextAfresh.delete(name);
       throw refusal;
     });
   }
 
   /** Takes what a question needs, waits for it where that may help, asks, and gives it back. */
-  async #askInTurn(
+  async #askWithPlace(
     clientNames: ClientNames,
     kind: QuestionKind,
     ask: AskOrFind['ask'],
     onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
-    const turn = this.#turn(clientNames, kind);
+    const taking = this.#takeOrWait(clientNames, kind);
     // A question that has its place begins at once: a resource server that is closed next waits for
     // it.
-    const { accounts, refusal } = 'then' in turn ? await turn : turn;
+    const { accounts, refusal } = 'then' in taking ? await taking : taking;
     if (accounts === undefined) {
       return onRefusal(refusal);
     }
@@ -272,7 +272,7 @@ export class FloodGuard {
     }
   }
 
-  #turn(clientNames: ClientNames, kind: QuestionKind): Taken | Refused | Promise<Taken | Refused> {
+  #takeOrWait(clientNames: ClientNames, kind: QuestionKind): Taken | Refused | Promise<Taken | Refused> {
     const taken = this.#take(clientNames, kind);
     if (taken.waitFor === undefined) {
       return taken;

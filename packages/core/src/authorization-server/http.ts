@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as untilNextLoop } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
@@ -16,7 +16,7 @@ import { createWholeAnswer } from './whole-answer.js';
 /** Limits and settings of the requests that your API sends to the authorization server. */
 export interface HttpRules {
   /**
-   * Seconds for one question, with its credentials, the wait for its turn, its retries, and the
+   * Seconds for one question, with its credentials, the wait for a place, its retries, and the
    * body of its answer.
    */
   readonly timeout: number;
@@ -276,8 +276,8 @@ async function callFetch(
   }
 }
 
-/** Chunks of a body that are read before others have their turn. */
-const CHUNKS_IN_A_TURN = 1_000;
+/** Chunks of a body that are read before other work of the event loop runs. */
+const CHUNKS_IN_A_LOOP = 1_000;
 
 /** `http.maxResponseSize` does not bound them. */
 const MAX_EMPTY_CHUNKS = 10_000;
@@ -293,10 +293,10 @@ async function readBody(
   let emptyCount = 0;
   for await (const chunk of body ?? []) {
     count += 1;
-    if (count % CHUNKS_IN_A_TURN === 0) {
+    if (count % CHUNKS_IN_A_LOOP === 0) {
       // Chunks that are there at once would keep the timer of the deadline, and all other requests,
       // waiting.
-      await turn();
+      await untilNextLoop();
     }
     if (isPromised(chunk) || !types.isUint8Array(chunk)) {
       throw new TellableError('a chunk of the body is no Uint8Array');

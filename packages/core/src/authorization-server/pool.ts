@@ -138,8 +138,8 @@ type Method = (this: unknown, ...given: unknown[]) => unknown;
 const guarded = new WeakSet<object>();
 
 /**
- * Lets no method of a user's agent end the process by a promise, or by an error in a turn in which
- * nothing catches it: Node also calls them when a connection becomes free or ends. What they return
+ * Lets no method of a user's agent end the process by a promise, or by an error where nothing
+ * catches it: Node also calls them when a connection becomes free or ends. What they return
  * otherwise is kept.
  */
 function guardMethods(agent: Agent): void {

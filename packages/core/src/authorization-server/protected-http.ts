@@ -21,7 +21,7 @@ export interface RequestLimits {
   readonly timeout: number;
   /** Requests to one endpoint that run at once. */
   readonly maxConcurrent: number;
-  /** Requests to one endpoint that wait for their turn; further ones are refused. */
+  /** Requests to one endpoint that wait for a place; further ones are refused. */
   readonly maxQueued: number;
 }
 
@@ -57,7 +57,7 @@ const MAX_ENDPOINTS = 32;
 /** One URL of a server: its failures, its load and its pauses say nothing about another one. */
 interface Endpoint {
   readonly breaker: CircuitBreaker;
-  readonly turns: ConcurrencyLimit;
+  readonly exchanges: ConcurrencyLimit;
   readonly registration: BreakerRegistration;
 }
 
@@ -100,12 +100,12 @@ export function createProtectedHttp(
 
   const send: Http = async (url, request) => {
     const name = nameOf(url);
-    const { breaker, turns } = endpointOf(name);
+    const { breaker, exchanges } = endpointOf(name);
     const { clientNames, kind } = causeOf(request);
     try {
       // A request that finds the breaker open need not queue to learn it.
       breaker.check(clientNames, kind);
-      if (turns.count >= maxConcurrent + maxQueued) {
+      if (exchanges.count >= maxConcurrent + maxQueued) {
         throw createNotAskedRefusal(
           `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait ` +
             '(http.maxConcurrent, http.maxQueued)',
@@ -114,7 +114,7 @@ export function createProtectedHttp(
       const sentAt = performance.now();
       return await withRequestDeadline(timeout, request, (timedRequest) => {
         const attempt = (wasCounted: boolean) => {
-          // An exchange that waited long for its turn had no fair time: its timeout says nothing
+          // An exchange that waited long for its place had no fair time: its timeout says nothing
           // about the server.
           const isLate = performance.now() - sentAt > (timeout * 1000) / 2;
           return breaker.run(
@@ -127,9 +127,9 @@ export function createProtectedHttp(
             kind,
           );
         };
-        const noTurn = () =>
-          createNotAskedRefusal(`no turn in time among the exchanges with ${name} (http.maxConcurrent)`);
-        return turns.run(timedRequest.deadline, noTurn, () =>
+        const noPlace = () =>
+          createNotAskedRefusal(`no place in time among the exchanges with ${name} (http.maxConcurrent)`);
+        return exchanges.run(timedRequest.deadline, noPlace, () =>
           request.method === 'GET' ? retryBroken(attempt) : attempt(request.wasCounted === true),
         );
       });
@@ -172,7 +172,7 @@ function createEndpoint(
       report(isOpen ? 'authorization_server_suspended' : 'authorization_server_resumed', message);
     }
   });
-  return { breaker, turns: new ConcurrencyLimit(maxConcurrent), registration };
+  return { breaker, exchanges: new ConcurrencyLimit(maxConcurrent), registration };
 }
 
 function createNotAskedRefusal(detail: string): RequestRefused {

@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as untilNextLoop } from 'node:timers/promises';
 import { comparableSerial, tags } from '../certificate/der-members.js';
 import { DerCursor } from './der-cursor.js';
 import { serialHash } from './serial-hash.js';
@@ -10,7 +10,7 @@ const LEAST_ENTRY = 20;
 /** Bytes. RFC 5280 §4.1.2.2 permits 20. */
 const MAX_SERIAL = 64;
 
-/** Milliseconds for which the entries of a list are read before others have their turn. */
+/** Milliseconds for which the entries of a list are read before other work runs. */
 const SLICE = 10;
 
 /** The clock is read once for so many entries. */
@@ -43,7 +43,7 @@ export class CrlEntries {
 
   /**
    * Reads the entries between two places in the bytes of a list. Resolves with why not for a list
-   * that must not be used. Gives other work its turn meanwhile.
+   * that must not be used. Lets other work run meanwhile.
    */
   static async read(bytes: Uint8Array, from: number, to: number): Promise<CrlEntries | StatusReason> {
     const entries = new CrlEntries(bytes, to - from);
@@ -55,7 +55,7 @@ export class CrlEntries {
         return reason;
       }
       if (entries.#count % ENTRIES_PER_LOOK === 0 && performance.now() - since > SLICE) {
-        await turn();
+        await untilNextLoop();
         since = performance.now();
       }
     }

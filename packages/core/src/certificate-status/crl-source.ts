@@ -230,13 +230,13 @@ export class CrlSource implements StatusSource {
     issuer: PathCertificate,
     uri: string,
     previous: FetchedLists | undefined,
-    turn: Pick<StatusRequest, 'authority' | 'urgency'>,
+    place: Pick<StatusRequest, 'authority' | 'urgency'>,
   ): Promise<FetchedLists> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const shown = `the revocation list ${redactUrl(uri)}`;
     const fetched = await fetcher
       .fetch(uri, {
-        ...turn,
+        ...place,
         accept: 'application/pkix-crl',
         maxSize: settings.maxSize,
         etag: previous?.etag,

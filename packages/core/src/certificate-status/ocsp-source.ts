@@ -141,14 +141,14 @@ export class OcspSource implements StatusSource {
     url: string,
     id: ReturnType<typeof createCertificateId>,
     issuer: PathCertificate,
-    turn: Pick<StatusRequest, 'authority' | 'urgency'>,
+    place: Pick<StatusRequest, 'authority' | 'urgency'>,
   ): Promise<OcspAnswer | StatusReason> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const request = createOcspRequest(id, settings.nonce);
     let answered: StatusBody | 'unchanged';
     try {
       answered = await fetcher.fetch(url, {
-        ...turn,
+        ...place,
         accept: 'application/ocsp-response',
         maxSize: Math.min(MAX_ANSWER_SIZE, settings.maxSize),
         post: { type: 'application/ocsp-request', body: request.der },

@@ -44,8 +44,8 @@ interface Lane {
   readonly authority: Authority;
   readonly urgent: Set<Waiting>;
   readonly others: Set<Waiting>;
-  /** The lanes of an authority take turns: the one that had the last place comes last. */
-  turn: number;
+  /** The number of its last place, or of its beginning: the lane that had a place last comes last. */
+  lastPlace: number;
 }
 
 /** The lanes of an authority whose origins have a place, by what decides which of them comes next. */
@@ -70,7 +70,7 @@ interface ReadyLanes {
 export class RequestPlaces {
   #running = 0;
   #silent = 0;
-  #turns = 0;
+  #placeCount = 0;
   readonly #ofOrigin = new Counts();
   readonly #ofAuthority = new Counts();
   readonly #waiting = new Counts();
@@ -167,8 +167,14 @@ export class RequestPlaces {
     if (known !== undefined) {
       return known;
     }
-    this.#turns += 1;
-    const lane: Lane = { origin, authority, urgent: new Set(), others: new Set(), turn: this.#turns };
+    this.#placeCount += 1;
+    const lane: Lane = {
+      origin,
+      authority,
+      urgent: new Set(),
+      others: new Set(),
+      lastPlace: this.#placeCount,
+    };
     authority.lanes.set(origin, lane);
     const lanes = this.#lanesOf.get(origin) ?? new Set();
     this.#lanesOf.set(origin, lanes.add(lane));
@@ -239,7 +245,7 @@ export class RequestPlaces {
     let first: Lane | undefined;
     for (const { isUrgent: isSo, isSilent, lanes } of ready) {
       const [lane] = isSo === isUrgent && (!isSilent || this.#silent < MAX_OF_SILENT) ? lanes : [];
-      first = first === undefined || (lane !== undefined && lane.turn < first.turn) ? lane : first;
+      first = first === undefined || (lane !== undefined && lane.lastPlace < first.lastPlace) ? lane : first;
     }
     return first;
   }
@@ -250,8 +256,8 @@ export class RequestPlaces {
     for (const { lanes } of authority.ready) {
       lanes.delete(lane);
     }
-    this.#turns += 1;
-    lane.turn = this.#turns;
+    this.#placeCount += 1;
+    lane.lastPlace = this.#placeCount;
     if (urgent.size + others.size === 0) {
       authority.lanes.delete(origin);
       const lanes = this.#lanesOf.get(origin);

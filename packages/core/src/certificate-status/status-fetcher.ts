@@ -148,7 +148,7 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
       if (request.post !== undefined) {
         return ask(url, request, urgency);
       }
-      // An authority that names the lists of another one must not make them wait for its own turn.
+      // An authority that names the lists of another one must not make them wait for its own place.
       const key = `${request.authority ?? ''} ${request.etag ?? ''} ${url}`;
       const known = underWay.get(key);
       const ofAll = known?.urgency ?? new Urgency(urgency.isUrgent);

@@ -15,7 +15,8 @@ const readers = new Set<Read<unknown>>();
 const found = new WeakMap<object, ReadonlyMap<Read<unknown>, unknown>>();
 
 /**
- * Node's own channel: it publishes in the turn in which the head of a request of HTTP/1.1 was read.
+ * Node's own channel: it publishes right after the head of a request of HTTP/1.1 was read, before
+ * other events.
  */
 const REQUEST_START = 'http.server.request.start';
 

@@ -129,7 +129,7 @@ export const httpOptions = optionGroup({
    */
   maxConcurrent: wholeNumber({ min: LEAST_CONCURRENT, max: 10_000, default: 100 }),
   /**
-   * Requests to one endpoint that wait for their turn. Beyond that, clients get 503. Default 1,000;
+   * Requests to one endpoint that wait for a place. Beyond that, clients get 503. Default 1,000;
    * from 0 to 100,000.
    */
   maxQueued: wholeNumber({ min: 0, max: 100_000, default: 1_000 }),

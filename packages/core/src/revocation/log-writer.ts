@@ -89,7 +89,7 @@ export class LogWriter {
 
   /**
    * Writes what is revoked just now. Rejects if the entry may not be in the log, and if too many
-   * wait. An entry that is given up before its turn is not written.
+   * wait. An entry that is given up before it is begun is not written.
    */
   publish(notice: RevocationNotice, givenUp: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
