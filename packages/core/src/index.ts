@@ -41,7 +41,6 @@ export type { DecryptionKey } from './authorization-server/nested-jwt.js';
 export type { AgentFactory, ConnectionOptions } from './authorization-server/pool.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export type { Requester } from './authorization-server/requester.js';
-export type { SignatureAlgorithm } from './authorization-server/signature-algorithms.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';
 export type { SharedLock, SharedStore } from './cache/shared-cache.js';
 export {
@@ -64,6 +63,7 @@ export {
   type RefusalDetails,
   RequestRefused,
 } from './errors.js';
+export type { SignatureAlgorithm } from './jose/signature-algorithms.js';
 export type { CertificateExpiryEvent, ClientCertificateUse } from './observe/certificate-expiry.js';
 export {
   type ClientRow,

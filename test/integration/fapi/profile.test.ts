@@ -11,7 +11,7 @@ import {
 import * as express from 'express-mtls';
 import * as koa from 'koa-mtls';
 import { describe, expect, it, vi } from 'vitest';
-import { acceptedAlgorithms } from '../../../packages/core/src/authorization-server/signature-algorithms.js';
+import { acceptedAlgorithms } from '../../../packages/core/src/jose/signature-algorithms.js';
 import { profiles } from '../../../packages/core/src/policy/fapi-profiles.js';
 import { createApi, frameworks, mutualTls, serve, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';

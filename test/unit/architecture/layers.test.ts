@@ -37,8 +37,10 @@ const layers: Record<string, readonly string[]> = {
   policy: ['shared', 'token', 'observe', 'certificate', 'certificate-policy'],
   revocation: ['shared', 'token', 'observe', 'request'],
   redis: ['shared'],
-  'authorization-server': ['shared', 'token', 'observe'],
-  dpop: ['shared', 'token', 'observe', 'request', 'authorization-server'],
+  // Keys and algorithms of JOSE, for access tokens, DPoP proofs and Security Event Tokens.
+  jose: ['shared'],
+  'authorization-server': ['shared', 'token', 'observe', 'jose'],
+  dpop: ['shared', 'token', 'observe', 'request', 'jose'],
   cache: ['shared', 'token', 'observe', 'authorization-server'],
   response: ['shared', 'request', 'confirmation'],
   options: [
@@ -47,12 +49,13 @@ const layers: Record<string, readonly string[]> = {
     'certificate',
     'certificate-policy',
     'policy',
+    'jose',
     'authorization-server',
     'cache',
     'response',
     'dpop',
   ],
-  signals: ['shared', 'observe', 'request', 'revocation', 'authorization-server', 'options'],
+  signals: ['shared', 'observe', 'request', 'revocation', 'jose', 'authorization-server', 'options'],
   // What both adapters do, over the files of the root.
   adapter: ['.', 'shared', 'observe', 'request', 'policy', 'response', 'signals'],
 };

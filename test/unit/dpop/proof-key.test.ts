@@ -1,12 +1,12 @@
 import { createHash, createPrivateKey, generateKeyPairSync, type JsonWebKey, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { SignatureAlgorithm } from '../../../packages/core/src/authorization-server/signature-algorithms.js';
 import {
   explainUnfitKey,
   importProofKey,
   isSignedBy,
   type ProofKey,
 } from '../../../packages/core/src/dpop/proof-key.js';
+import type { SignatureAlgorithm } from '../../../packages/core/src/jose/signature-algorithms.js';
 
 /** RFC 9449 §4.1: the key of the examples. */
 const rfc9449 = {

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type JsonWebKey } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { importPublicKey } from '../../../packages/core/src/authorization-server/public-key.js';
+import { importPublicKey } from '../../../packages/core/src/jose/public-key.js';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' });
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });

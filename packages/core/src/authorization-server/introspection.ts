@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type AuthorizationServer, processIntrospectionResponse } from 'oauth4webapi';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
+import { acceptedAlgorithms } from '../jose/signature-algorithms.js';
 import { traceIntrospection } from '../observe/events.js';
 import { withDeadline } from '../shared/deadline.js';
 import { interactionHeader } from '../shared/interaction-id.js';
@@ -31,7 +32,6 @@ import { jose } from './lazy-modules.js';
 import { retryBroken } from './protected-http.js';
 import type { Requester } from './requester.js';
 import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
-import { acceptedAlgorithms } from './signature-algorithms.js';
 import {
   readSignedAnswer,
   type SignedAnswerFormat,

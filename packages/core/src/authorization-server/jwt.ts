@@ -1,3 +1,4 @@
+import { acceptedAlgorithms, algorithmList, permittedByDefault } from '../jose/signature-algorithms.js';
 import { createMismatch } from '../shared/option-errors.js';
 import {
   nestedRule,
@@ -26,7 +27,6 @@ import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
 import { decryptionKeys, decryptJwt } from './nested-jwt.js';
 import type { Requester } from './requester.js';
-import { acceptedAlgorithms, algorithmList, permittedByDefault } from './signature-algorithms.js';
 import { JwtRejected, type JwtRules, type VerifiedJwt, verifyJwt } from './verified-jwt.js';
 
 /** Those without which a token is not accepted, whatever the options say. */

@@ -1,12 +1,12 @@
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RequestRefused } from '../errors.js';
+import { importPublicKey } from '../jose/public-key.js';
 import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
 import { isHttpsUrl } from '../shared/option-rules.js';
 import { redactUrl } from '../shared/shown-url.js';
 import type { Http } from './http.js';
 import type { ReadServerMetadata } from './metadata.js';
-import { importPublicKey } from './public-key.js';
 import type { Requester } from './requester.js';
 import { serverTrouble } from './retry-after.js';
 

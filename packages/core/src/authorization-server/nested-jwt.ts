@@ -1,9 +1,9 @@
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import type { DecryptOptions, errors as JoseErrors } from 'jose';
+import { isStrongRsa } from '../jose/public-key.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { jose } from './lazy-modules.js';
 import { readPrivateKey } from './private-key.js';
-import { isStrongRsa } from './public-key.js';
 import { toJwtRejected } from './verified-jwt.js';
 
 /** A private key that encrypted JWTs are made for: PEM without a passphrase, or a JWK. */

@@ -1,10 +1,10 @@
 import type { JWTPayload } from 'jose';
 import { TellableError } from '../errors.js';
+import { algorithmList, permittedByDefault, type SignatureAlgorithm } from '../jose/signature-algorithms.js';
 import { type OptionsOf, optional, optionGroup, type SettingsOf } from '../shared/option-group.js';
 import type { RemoteKeys } from './key-set.js';
 import { decryptionKeys, decryptJwt } from './nested-jwt.js';
 import type { Requester } from './requester.js';
-import { algorithmList, permittedByDefault, type SignatureAlgorithm } from './signature-algorithms.js';
 import { type JwtRules, verifyJwt } from './verified-jwt.js';
 
 export const signedAnswerOptions = optionGroup({

@@ -1,4 +1,4 @@
-import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
+import type { SignatureAlgorithm } from '../jose/signature-algorithms.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { describeClaim } from '../token/token-rejection.js';
 import { type Finding, ok, problem, warning } from './finding.js';

@@ -1,7 +1,7 @@
 import { constants, hash, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
-import { importPublicKey } from '../authorization-server/public-key.js';
-import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
 import type { Reason } from '../errors.js';
+import { importPublicKey } from '../jose/public-key.js';
+import type { SignatureAlgorithm } from '../jose/signature-algorithms.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { describeShortClaim } from '../token/token-rejection.js';
 

@@ -1,5 +1,5 @@
-import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
 import { createRefusal, type RefusalCode, RequestRefused } from '../errors.js';
+import type { SignatureAlgorithm } from '../jose/signature-algorithms.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { describeClaim, describeShortClaim } from '../token/token-rejection.js';
 import type { Nonces } from './nonces.js';

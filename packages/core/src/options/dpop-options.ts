@@ -1,9 +1,5 @@
-import {
-  acceptedAlgorithms,
-  algorithmList,
-  type SignatureAlgorithm,
-} from '../authorization-server/signature-algorithms.js';
 import type { ProofStore } from '../dpop/proof-use.js';
+import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from '../jose/signature-algorithms.js';
 import { createLonely, createMismatch } from '../shared/option-errors.js';
 import {
   nestedRule,

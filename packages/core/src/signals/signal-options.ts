@@ -1,5 +1,5 @@
 import type { ClientAuthentication } from '../authorization-server/client-authentication.js';
-import { algorithmList, knownAlgorithms } from '../authorization-server/signature-algorithms.js';
+import { algorithmList, knownAlgorithms } from '../jose/signature-algorithms.js';
 import {
   type CircuitBreakerOptions,
   circuitBreakerOptions,

@@ -1,7 +1,7 @@
 import { constants, createPublicKey, hash, type KeyObject, randomUUID, sign } from 'node:crypto';
-import type { SignatureAlgorithm } from '../authorization-server/signature-algorithms.js';
 import { importProofKey } from '../dpop/proof-key.js';
 import { TellableError } from '../errors.js';
+import type { SignatureAlgorithm } from '../jose/signature-algorithms.js';
 
 /** The request that a client makes a proof for. */
 export interface ProofTarget {
