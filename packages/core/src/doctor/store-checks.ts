@@ -7,7 +7,7 @@ import { ENTRY_SEAL } from '../revocation/log-seals.js';
 import type { LogRules, RevocationLogPage } from '../revocation/revocation-log.js';
 import { ignoreRejection } from '../shared/promises.js';
 import { createSeal } from '../shared/sealing.js';
-import { describeError } from '../shared/shown-error.js';
+import { describeStoreError } from '../shared/store-error.js';
 import { withTimeLimit } from '../shared/time-limit.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
@@ -163,5 +163,5 @@ async function tryOrCapture<T>(run: () => Promise<T>): Promise<Captured<T>> {
 }
 
 function messageOf(error: unknown): string {
-  return error === undefined ? 'it does not answer' : describeError(error);
+  return error === undefined ? 'it does not answer' : describeStoreError(error);
 }

@@ -43,7 +43,8 @@ export function describeErrorCode(error: unknown): string | undefined {
   return code !== undefined && (plainCodes.has(code) || prefixedCode.test(code)) ? code : undefined;
 }
 
-function isErrorName(name: string | undefined): boolean {
+/** Whether a name has the form of the name of an error class. */
+export function isErrorName(name: string | undefined): boolean {
   return name === 'RequestRefused' || (name !== undefined && errorName.test(name));
 }
 

@@ -1,5 +1,5 @@
 import { isTellable } from '../errors.js';
-import { describeError, describeErrorCode } from './shown-error.js';
+import { describeError, describeErrorCode, isErrorName } from './shown-error.js';
 
 /** What the messages of Redis' errors begin with. */
 const redisCodes: ReadonlySet<string> = new Set([
@@ -14,22 +14,62 @@ const redisCodes: ReadonlySet<string> = new Set([
  */
 const missingRight = /^NOPERM .*\b(no permissions to run the '[\w|]{1,40}' command)/;
 
+/** How many errors are looked at, of those that an error names as its causes. */
+const MAX_CAUSES = 10;
+
 /**
- * Returns what an operator reads of the error of a store. The message of another package's error is
- * left out but for a known code that it begins with: it may quote an address with its password, or
- * a command with it.
+ * Returns what an operator reads of the error of a store: of it and its causes the first that says a code.
+ * The message of another package's error is left out but for a known code that it begins with: it may
+ * quote an address with its password, or a command with it.
  */
 export function describeStoreError(error: unknown): string {
+  for (const one of withCauses(error)) {
+    const code = explainCode(one);
+    if (code !== undefined) {
+      return code;
+    }
+  }
+  return classOf(error) ?? describeError(error);
+}
+
+function explainCode(error: unknown): string | undefined {
   if (isTellable(error)) {
     return error.message;
   }
+  const message = String(read(error, 'message'));
+  const [first = ''] = message.split(/\W/, 1);
+  const [, right] = missingRight.exec(message) ?? [];
+  if (right !== undefined) {
+    return `NOPERM ${right}`;
+  }
+  return shownFirst(first) ?? (describeErrorCode(error) === undefined ? undefined : describeError(error));
+}
+
+/** An error, its cause and so on, and the errors of an AggregateError: a name may have several addresses. */
+function withCauses(error: unknown): unknown[] {
+  const found = [error];
+  for (let index = 0; index < Math.min(found.length, MAX_CAUSES); index += 1) {
+    const cause = read(found[index], 'cause');
+    const errors = read(found[index], 'errors');
+    const all = [...(cause === undefined ? [] : [cause]), ...(Array.isArray(errors) ? errors : [])];
+    found.push(...all.filter((one) => !found.includes(one)).slice(0, MAX_CAUSES));
+  }
+  return found.slice(0, MAX_CAUSES);
+}
+
+/** node-redis tells its errors apart by their classes alone: each has the name `Error`. */
+function classOf(error: unknown): string | undefined {
+  const name = read(read(error, 'constructor'), 'name');
+  const isPlain = read(error, 'name') === 'Error';
+  return isPlain && typeof name === 'string' && isErrorName(name) ? name : undefined;
+}
+
+/** Never throws. */
+function read(holder: unknown, member: string): unknown {
   try {
-    const message = String((error as { message?: unknown }).message);
-    const [first = ''] = message.split(/\W/, 1);
-    const [, right] = missingRight.exec(message) ?? [];
-    return right === undefined ? (shownFirst(first) ?? describeError(error)) : `NOPERM ${right}`;
+    return Object(holder)[member];
   } catch {
-    return describeError(error);
+    return undefined;
   }
 }
 
