@@ -116,7 +116,11 @@ describe.each(Object.entries(pages))('the page of %s', (_, page) => {
 describe('what can not be read has the exit code 2', () => {
   it.each<[string, string[], RegExp]>([
     ['no source', [], /clients needs a file or URL/],
-    ['a file that is missing', [join(folder, 'none.json')], /can't be read: ENOENT/],
+    [
+      'a file that is missing',
+      [join(folder, 'none.json')],
+      /none\.json", can't be read: no such file \(ENOENT\)/,
+    ],
     ['a file that is no list', [ca], /expected the JSON of resourceServer\.clientCertificates\(\)/],
     ['a URL that is none', ['https://'], /clients: the value is no URL/],
     ['a server that is not there', ['http://127.0.0.1:1/clients'], /gives no answer: ECONNREFUSED/],

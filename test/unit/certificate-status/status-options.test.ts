@@ -73,7 +73,9 @@ describe('the options of the status of certificates', () => {
         );
       }
       expect(create([files[3] ?? ''], 100)).toThrow('a list has more than 100 bytes');
-      expect(create([`${files[0]}.missing`])).toThrow('expected files that can be read, got ENOENT');
+      expect(create([`${files[0]}.missing`])).toThrow(
+        `expected files that can be read, got "${files[0]}.missing": no such file (ENOENT)`,
+      );
       create([files[3] ?? ''])().close();
     });
   });

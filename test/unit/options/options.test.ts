@@ -481,7 +481,34 @@ describe('settings', () => {
       '/no/such/file',
       mismatch(
         'MTLS_BOUND_CA_FILE',
-        'a string of 13 characters',
+        '"/no/such/file": no such file (ENOENT)',
+        'the path of a readable file of PEM certificates',
+      ),
+    ],
+    [
+      'MTLS_BOUND_CA_FILE',
+      '/',
+      mismatch(
+        'MTLS_BOUND_CA_FILE',
+        '"/": it is a directory (EISDIR)',
+        'the path of a readable file of PEM certificates',
+      ),
+    ],
+    [
+      'MTLS_BOUND_CA_FILE',
+      './package.json',
+      mismatch(
+        'MTLS_BOUND_CA_FILE',
+        '"./package.json": it holds no PEM certificate',
+        'the path of a readable file of PEM certificates',
+      ),
+    ],
+    [
+      'MTLS_BOUND_CA_FILE',
+      'a-secret-in-the-wrong-place',
+      mismatch(
+        'MTLS_BOUND_CA_FILE',
+        'a path of 27 characters: no such file (ENOENT)',
         'the path of a readable file of PEM certificates',
       ),
     ],

@@ -1,13 +1,13 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
-import { RequestRefused } from '../errors.js';
+import { isTellable, RequestRefused } from '../errors.js';
 import { createProblemReporter, type ReportProblem } from '../observe/events.js';
+import { readFileOrExplain, readFileSyncOrExplain } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { OptionReader, type OptionsOf, optionGroup, required } from '../shared/option-group.js';
 import { type OptionRule, text } from '../shared/option-rules.js';
-import { describeError, describeErrorCode } from '../shared/shown-error.js';
+import { describeError } from '../shared/shown-error.js';
 
 const pemText: OptionRule<string | Buffer> = {
   accepted: 'PEM, as a string or a Buffer',
@@ -104,16 +104,15 @@ function fromFiles(path: string, certFile: string, keyFile: string): ReadCertifi
   };
 }
 
-/** The error of the system would quote a key that stands in place of its path. */
 function explainUnread(error: unknown): string {
-  return describeErrorCode(error) ?? describeError(error);
+  return isTellable(error) ? error.message : describeError(error);
 }
 
 function atStart(path: string, certFile: string, keyFile: string): CertificateAndKey {
   let read: CertificateAndKey | undefined;
   let why: [expected: string, got: string] | undefined;
   try {
-    const [cert, key] = [readFileSync(certFile), readFileSync(keyFile)];
+    const [cert, key] = [readFileSyncOrExplain(certFile), readFileSyncOrExplain(keyFile)];
     read = pair(cert, key);
     why = explainNoPair(cert, key);
   } catch (error) {
@@ -156,7 +155,7 @@ async function readPair(
   report: ReportProblem,
 ): Promise<CertificateAndKey | undefined> {
   try {
-    const renewed = pair(await readFile(certFile), await readFile(keyFile));
+    const renewed = pair(await readFileOrExplain(certFile), await readFileOrExplain(keyFile));
     if (renewed !== undefined) {
       return renewed;
     }

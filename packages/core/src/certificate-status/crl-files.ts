@@ -2,8 +2,8 @@ import { readFileSync, type Stats, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import type { PathCertificate } from '../chain/path-certificate.js';
+import { describePath, explainFileError } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
-import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { type Crl, type CrlHead, isOfIssuer, openCrl, readCrlHead } from './crl.js';
 import type { StatusReason } from './status-reason.js';
 
@@ -103,7 +103,7 @@ export class CrlFiles {
       throw createMismatch(
         option,
         'files that can be read',
-        describeErrorCode(error) ?? describeError(error),
+        `${describePath(path)}: ${explainFileError(error)}`,
       );
     }
     const heads = readHeads(content, maxSize);
@@ -143,7 +143,7 @@ export class CrlFiles {
     try {
       heads = readHeads(await readFile(path), this.#rules.maxSize);
     } catch (error) {
-      heads = { why: describeErrorCode(error) ?? describeError(error) };
+      heads = { why: explainFileError(error) };
     }
     if ('why' in heads) {
       const { why } = heads;

@@ -1,9 +1,8 @@
 import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { x509 } from '../certificate/lazy-x509.js';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
+import { readFileOrExplain, readFileSyncOrExplain } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
@@ -77,7 +76,9 @@ export class AuthoritySource {
     this.#acceptsCrlSigners = acceptsCrlSigners;
     if (typeof given !== 'function') {
       try {
-        this.#use(listOf(given).map((item) => (isPem(item) ? item : readFileSync(item, 'latin1'))));
+        this.#use(
+          listOf(given).map((item) => (isPem(item) ? item : readFileSyncOrExplain(item).toString('latin1'))),
+        );
       } catch (error) {
         throw createMismatch(path, authoritiesRule.accepted, `something else: ${explain(error)}`);
       }
@@ -130,7 +131,11 @@ export class AuthoritySource {
       throw new TellableError('the function returned neither PEM nor a list of it');
     }
     const isFile = (item: string) => typeof given !== 'function' && !isPem(item);
-    return Promise.all(listOf(texts).map((item) => (isFile(item) ? readFile(item, 'latin1') : item)));
+    return Promise.all(
+      listOf(texts).map(async (item) =>
+        isFile(item) ? (await readFileOrExplain(item)).toString('latin1') : item,
+      ),
+    );
   }
 
   /**

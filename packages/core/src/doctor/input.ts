@@ -3,8 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { isTellable, TellableError } from '../errors.js';
+import { describePath, explainFileError } from '../shared/file-error.js';
 import { headerName } from '../shared/option-rules.js';
-import { describeError, describeErrorCode } from '../shared/shown-error.js';
+import { describeError } from '../shared/shown-error.js';
 import { createProofSigner, type ProofSigner } from '../testing/proof-signer.js';
 
 /** The command can't be understood; its usage is shown. */
@@ -43,16 +44,15 @@ export function urlOf(name: string, text: string): URL {
 }
 
 /**
- * Reads the file that an option names. A key, a password or a token may stand in place of the path:
- * the path is shown only once the file is there.
+ * Reads the file that an option names. A key, a password or a token may stand in place of the path: one
+ * that does not look like a path is not shown.
  */
 export async function readContent(option: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
     throw new TellableError(
-      `${option}: the file, a path of ${path.length} characters, can't be read: ` +
-        `${describeErrorCode(error) ?? describeError(error)}`,
+      `${option}: the file, ${describePath(path)}, can't be read: ${explainFileError(error)}`,
     );
   }
 }

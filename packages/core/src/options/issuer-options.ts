@@ -12,6 +12,7 @@ import { introspection } from '../authorization-server/introspection.js';
 import { jwtAccessTokens } from '../authorization-server/jwt.js';
 import type { AgentFactory } from '../authorization-server/pool.js';
 import type { RequestLimits, SuspensionRules } from '../authorization-server/protected-http.js';
+import { describePath, explainFileError } from '../shared/file-error.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
   nestedGroup,
@@ -111,6 +112,14 @@ const caFile: OptionRule<SecureContextOptions['ca'] & {}> = {
       return pemCertificates.read(content) === undefined ? undefined : content;
     } catch {
       return undefined;
+    }
+  },
+  explain: (given) => {
+    try {
+      readFileSync(String(given));
+      return `${describePath(String(given))}: it holds no PEM certificate`;
+    } catch (error) {
+      return `${describePath(String(given))}: ${explainFileError(error)}`;
     }
   },
 };

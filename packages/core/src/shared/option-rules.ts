@@ -21,6 +21,8 @@ export interface OptionRule<T, Given = T> {
    * secret parts. Default: none, as a secret may be given in the wrong place.
    */
   readonly shows?: 'number' | 'url';
+  /** What error messages say of a wrong value in place of its type and length. */
+  readonly explain?: (given: unknown) => string;
 }
 
 export const text: OptionRule<string> = {
@@ -217,9 +219,12 @@ export function checkOption<T>(path: string, rule: OptionRule<T, unknown>, given
   return value;
 }
 
-function shown({ secret, shows }: OptionRule<unknown>, given: unknown): string {
+function shown({ secret, shows, explain }: OptionRule<unknown>, given: unknown): string {
   if (secret && given !== '') {
     return `a value of type ${typeof given}`;
+  }
+  if (explain !== undefined) {
+    return explain(given);
   }
   if (typeof given === 'string' && shows === 'url') {
     // What stands before a colon may be a part of a secret: only the scheme of a web address is
