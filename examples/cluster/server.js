@@ -87,7 +87,6 @@ function work() {
   // Not awaited: while Redis is away, each process introspects by itself. The client goes on trying.
   redis.connect().catch((error) => console.error(error.message));
   const store = new Keyv({ store: new KeyvRedis(redis) });
-  store.on('error', (error) => console.error(error.message));
   const mtls = mtlsBound({
     // Seconds by which clocks differ. For so long after the log began, a process uses no answer of another one.
     clockTolerance: Number(CLOCK_TOLERANCE ?? 30),

@@ -49,7 +49,7 @@ const ofProgram = (...names: string[]): { name: string; page: string; words: rea
 // Other people's, which their manuals are for; the proxies' are shown as the files that tests read.
 const foreign = [
   ...['curl', 'az', 'gcloud', 'cat', 'openssl', 'install', 'nginx', 'sed'],
-  ...['.', 'cd', 'cp', 'git', 'mkdir', 'printf'],
+  ...['.', 'cd', 'chmod', 'cp', 'git', 'mkdir', 'printf', 'redis-server'],
 ];
 
 it('every command is one that is looked at here, or not ours', () => {
@@ -72,7 +72,7 @@ it('no block for a shell has a comment', () => {
 describe('npm', () => {
   it.each(ofProgram('npm'))('$name', ({ words: [, command = '', ...rest] }) => {
     if (command === 'install') {
-      const packed = ['express-mtls', 'mtls-bound-core'].map((name) => `/tmp/packed/${name}-*.tgz`);
+      const packed = ['express-mtls', 'mtls-bound-core'].map((name) => `~/mtls-bound-packed/${name}-*.tgz`);
       const ours = ['express-mtls', 'koa-mtls', ...packed];
       expect(rest.filter((name) => !ours.includes(name) && !(name in devDependencies))).toEqual([]);
       return;
@@ -119,8 +119,9 @@ it.each(ofProgram('npx').filter(({ words }) => words[1] === 'vitest'))('$name', 
 });
 
 describe('a file that is run', () => {
-  it.each(ofProgram('node', 'bash'))('$name', ({ page, words: [, file = ''] }) => {
-    const guides = ['docs/guides/getting-started.md', 'docs/guides/tls.md'];
+  it.each(ofProgram('node', 'bash'))('$name', ({ page, words: [, ...given] }) => {
+    const [file = ''] = given[0] === '--import' ? given.slice(2) : given;
+    const guides = ['docs/guides/getting-started.md', 'docs/guides/tls.md', 'docs/guides/fleet.md'];
     const ofReader =
       (guides.includes(page) && file === 'server.mjs') ||
       (page === 'docs/guides/fleet.md' && file === 'revoke.mjs');

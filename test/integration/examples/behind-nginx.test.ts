@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -89,9 +90,11 @@ describeReal('nginx', 'examples/express-behind-nginx', () => {
 
   it('follows the guide: NGINX runs as a user without rights, reads a changed file, and stops', async () => {
     const guide = textOf('docs/guides/tls.md');
-    const [sed = '', start = '', reload = '', stop = ''] = guide.match(/^(?:sed|nginx) .+$/gm) ?? [];
-    expect([sed, reload, stop]).toEqual([
+    const [sed = '', protect = '', start = '', reload = '', stop = ''] =
+      guide.match(/^(?:sed|chmod|nginx) .+$/gm) ?? [];
+    expect([sed, protect, reload, stop]).toEqual([
       expect.stringContaining('sed -i.bak'),
+      expect.stringContaining('chmod 600'),
       expect.stringMatching(/ -s reload$/),
       expect.stringMatching(/ -s stop$/),
     ]);
@@ -101,6 +104,7 @@ describeReal('nginx', 'examples/express-behind-nginx', () => {
     copyFileSync(join(examples, 'express-behind-nginx/own-user.conf'), join(own, 'own-user.conf'));
     writeFileSync(join(own, 'server.pem'), pki.server.cert);
     writeFileSync(join(own, 'server.key'), pki.server.key);
+    writeFileSync(join(own, 'api.env'), '');
     // Root would not see what another user may not do.
     const other = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
     if (other.uid !== undefined) {
@@ -115,7 +119,10 @@ describeReal('nginx', 'examples/express-behind-nginx', () => {
         env: { PATH, PWD: own, PROXY_SECRET: secret },
         ...other,
       });
-    await run(sed);
+    await run(`${sed}\n${protect}`);
+    for (const name of ['api.env', 'nginx.conf']) {
+      expect(statSync(join(own, name)).mode & 0o777).toBe(0o600);
+    }
     const config = join(own, 'nginx.conf');
     const port = await freePort();
     const text = readFileSync(config, 'utf8')

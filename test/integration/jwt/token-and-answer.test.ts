@@ -133,6 +133,18 @@ describe.each(frameworks)('%s', (framework) => {
       expect(statuses).toEqual([200, 401]);
     });
 
+    it('differs from an opaque token, which is refused; introspection() alone accepts both', async () => {
+      answer = { ...bare, ...boundClaims(alice.certificate) };
+      const byJwt = start();
+      expect((await outcome(byJwt, 'opaque')).status).toBe(401);
+      expect((await outcome(byJwt, await jwt())).status).toBe(200);
+      await byJwt.server.close();
+      const byIntrospection = start({ tokens: introspection() });
+      for (const token of ['opaque', await jwt()]) {
+        expect((await outcome(byIntrospection, token)).status).toBe(200);
+      }
+    });
+
     it('ends at its exp, with an answer without exp', async () => {
       answer = bare;
       const guarded = start({ clockTolerance: 0 });

@@ -67,10 +67,10 @@ it('the guide tells to set what is needed, and nothing else', () => {
 });
 
 it('the guide names the packed files by patterns that match one file each', async () => {
-  const patterns = [...new Set(guide.match(/\/tmp\/packed\/[\w*.-]+/g))].filter((name) =>
+  const patterns = [...new Set(guide.match(/~\/mtls-bound-packed\/[\w*.-]+/g))].filter((name) =>
     name.endsWith('.tgz'),
   );
-  const command = `ls ${patterns.join(' ')}`.replaceAll('/tmp/packed', '.');
+  const command = `ls ${patterns.join(' ')}`.replaceAll('~/mtls-bound-packed', '.');
   const { stdout } = await promisify(execFile)('sh', ['-c', command], { cwd: join(folder, 'tarballs') });
   const named = stdout
     .trim()
