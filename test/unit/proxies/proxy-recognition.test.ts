@@ -104,6 +104,19 @@ describe('what is remembered', () => {
     expect(verify).not.toHaveBeenCalled();
   });
 
+  it('a certificate that can not be read is refused for that, not for its chain', async () => {
+    const { decide } = deciding(sourceBy({ ca: mesh.cert, uri: proxyId }));
+    const proxy = await client('CN=proxy', issuing, withId);
+    const der = Buffer.from(proxy.der);
+    // The validity: a SEQUENCE of two times of 13 characters.
+    const at = der.indexOf(Buffer.from([0x30, 0x1e, 0x17, 0x0d]));
+    der.write('x', at + 4);
+    expect(await decide(connectionBy([{ ...proxy, der }, issuing]))).toBe('certificate_missing');
+    expect(problems.at(-1)?.message).toMatch(
+      /, and its names can not be read: its validity can not be read$/,
+    );
+  });
+
   it('what may be a credential in a URI of a certificate is not shown', async () => {
     const { decide } = deciding(sourceBy({ ca: mesh.cert, uri: proxyId }));
     const secret = 'https://user:s3cret@host.example/path?access_token=t0ken#f';

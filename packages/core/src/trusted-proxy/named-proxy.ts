@@ -4,7 +4,6 @@ import type { DerElement } from '../certificate/der-elements.js';
 import { sequenceOf } from '../certificate/der-members.js';
 import { distinguishedNames } from '../certificate/distinguished-name.js';
 import { x509Library } from '../certificate/lazy-x509.js';
-import { hashAloneDetail } from '../certificate/parsed-certificate.js';
 import { keepSentChains } from '../certificate/sent-chain.js';
 import { AuthoritySource, authoritiesRule } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
@@ -85,7 +84,7 @@ export const namedProxyOptions = optionGroup({
  */
 export interface NamedProxy extends OptionsOf<typeof namedProxyOptions> {}
 
-/** The reason that is completed by what is wrong with the chain. */
+/** Why a certificate with the right name does not count. What is wrong with its chain follows. */
 const noPath = 'and its chain leads to none of the authorities of ca';
 
 type Kind = 'uri' | 'dns' | 'subject';
@@ -162,8 +161,9 @@ export class ProxyRecognition {
       return known.fault;
     }
     const { der } = certificate;
-    const leaf = der === undefined ? hashAloneDetail : readPathCertificate(der);
-    const fault = typeof leaf === 'string' ? `${noPath}: ${leaf}` : this.#explainNamesOf(leaf);
+    const leaf = der === undefined ? unknownBytes : readPathCertificate(der);
+    const fault =
+      typeof leaf === 'string' ? `and its names can not be read: ${leaf}` : this.#explainNamesOf(leaf);
     this.#nameFaults.set(certificate, { fault });
     return fault;
   }
@@ -215,13 +215,15 @@ function textOf(element: DerElement): string | undefined {
   return name !== undefined && 'text' in name ? name.text : undefined;
 }
 
+const unknownBytes = 'its bytes are not known';
+
 /** Names that are shown of each kind, and characters of each. */
 const MAX_SHOWN = 3;
 const MAX_SHOWN_LENGTH = 200;
 
 /** Returns the names of a certificate in words for operators. Never throws. Needs `x509.load()`. */
 export function describeProxyCertificate({ der, thumbprint }: ClientCertificate): string {
-  const leaf = der === undefined ? 'its bytes are not known' : readPathCertificate(der);
+  const leaf = der === undefined ? unknownBytes : readPathCertificate(der);
   const parts = [`thumbprint ${thumbprint}`];
   if (typeof leaf === 'string') {
     parts.push(leaf);
