@@ -286,6 +286,14 @@ describe('OpenTelemetry', () => {
     await inRequest('GET /bad', async () => {
       await expect(Promise.resolve(resourceServer.authorize(other))).rejects.toThrow();
     });
+    const rejections = [{ active: false }, { active: true, exp: 'tomorrow' }];
+    for (const [index, claims] of rejections.entries()) {
+      server.introspection = answer(200, claims);
+      const rejected = { ...(req as object), rawHeaders: ['Authorization', `Bearer ${index}`] } as never;
+      await inRequest('GET /rejected', async () => {
+        await expect(Promise.resolve(resourceServer.authorize(rejected))).rejects.toThrow();
+      });
+    }
     await resourceServer.close();
 
     const finished = spans.getFinishedSpans();
@@ -315,6 +323,12 @@ describe('OpenTelemetry', () => {
         },
         status: SpanStatusCode.ERROR,
       },
+      ...['token_inactive', 'token_claims_malformed'].map((outcome) => ({
+        kind: SpanKind.CLIENT,
+        parent: 'GET /rejected',
+        attributes: { 'server.address': '127.0.0.1', 'mtls_bound.outcome': outcome },
+        status: SpanStatusCode.UNSET,
+      })),
     ]);
     await reader.forceFlush();
     const [histogram] = measured
@@ -340,8 +354,8 @@ describe('OpenTelemetry', () => {
       expect.arrayContaining([
         ['mtls_bound.requests', { outcome: 'admitted', bound: true }, 1],
         ['mtls_bound.requests', { outcome: 'refused', code: 'authorization_server_failed' }, 1],
-        ['mtls_bound.cache.lookups', { result: 'miss' }, 2],
-        ['mtls_bound.introspection.duration', { 'server.address': '127.0.0.1' }, 1],
+        ['mtls_bound.cache.lookups', { result: 'miss' }, 4],
+        ['mtls_bound.introspection.duration', { 'server.address': '127.0.0.1' }, 3],
       ]),
     );
   });

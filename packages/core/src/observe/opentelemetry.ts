@@ -1,4 +1,5 @@
 import { metrics, type ObservableResult, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { isTokenRejection } from '../token/token-rejection.js';
 import { expiryStates, expiryTotals } from './certificate-expiry.js';
 import { revocationSyncTotals } from './revocation-sync-totals.js';
 import { durationBuckets, observeEvents } from './subscription.js';
@@ -13,8 +14,9 @@ const name = '@mtls-bound/core';
  * `mtls_bound.revocations.lag`, `mtls_bound.revocations.heartbeat_age`,
  * `mtls_bound.client_certificates` and `mtls_bound.client_certificate.days_left`, and the histogram
  * `mtls_bound.introspection.duration`, in seconds. Each question to an authorization server is a
- * span of the kind CLIENT, child of the request's, with the attributes `server.address` and, where
- * it failed, `error.type`. Gives what ends it.
+ * span of the kind CLIENT, child of the request's, with the attributes `server.address` and
+ * `mtls_bound.outcome`. If the server gave no answer, the span has the status ERROR and `error.type`; a
+ * rejected token is an answer. Gives what ends it.
  *
  * @example
  * import { observeByOpenTelemetry } from '@mtls-bound/core/opentelemetry';
@@ -116,8 +118,8 @@ export function observeByOpenTelemetry(): () => void {
         attributes: { 'server.address': address },
       });
       return (outcome, seconds) => {
-        // That a token is not active is an answer, not an error.
-        const failed = outcome !== 'active' && outcome !== 'token_inactive';
+        // Why a token is rejected is an answer, not an error: the client gets 401.
+        const failed = outcome !== 'active' && !isTokenRejection(outcome);
         const error = failed ? { 'error.type': outcome } : {};
         duration.record(seconds, { 'server.address': address, ...error });
         span.setAttributes({ 'mtls_bound.outcome': outcome, ...error });
