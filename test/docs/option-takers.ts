@@ -6,6 +6,7 @@ import { introspectionOptions } from '../../packages/core/src/authorization-serv
 import { jwtAccessTokensOptions } from '../../packages/core/src/authorization-server/jwt.js';
 import { privateKeyOptions } from '../../packages/core/src/authorization-server/private-key.js';
 import type { CertificatePolicy } from '../../packages/core/src/certificate-policy/certificate-policy.js';
+import { fapiTlsServerOptions } from '../../packages/core/src/fapi/fapi-tls-options.js';
 import { observeClientsOptions } from '../../packages/core/src/observe/clients.js';
 import { issuerOptions } from '../../packages/core/src/options/issuer-options.js';
 import {
@@ -14,7 +15,6 @@ import {
 } from '../../packages/core/src/options/resource-server-options.js';
 import { authenticationOptions } from '../../packages/core/src/policy/authentication.js';
 import { authorizationDetailOptions } from '../../packages/core/src/policy/authorization-details.js';
-import { fapiTlsServerOptions } from '../../packages/core/src/policy/fapi-tls-options.js';
 import { fapiHeadersOptions } from '../../packages/core/src/request/fapi-headers.js';
 import type { OptionGroup } from '../../packages/core/src/shared/option-group.js';
 import {

@@ -63,6 +63,8 @@ export {
   type RefusalDetails,
   RequestRefused,
 } from './errors.js';
+export type { CipherListName, ProfileName } from './fapi/fapi-profiles.js';
+export { type FapiTlsOptions, fapiTlsOptions } from './fapi/fapi-tls-options.js';
 export type { SignatureAlgorithm } from './jose/signature-algorithms.js';
 export type { CertificateExpiryEvent, ClientCertificateUse } from './observe/certificate-expiry.js';
 export {
@@ -119,8 +121,6 @@ export {
   claimsPolicy,
   type WithRequiredClaims,
 } from './policy/claim-values.js';
-export type { CipherListName, ProfileName } from './policy/fapi-profiles.js';
-export { type FapiTlsOptions, fapiTlsOptions } from './policy/fapi-tls-options.js';
 export type { GuardedCall, HandlerType } from './policy/guarded-call.js';
 export type { GuardOf, Guards, GuardType } from './policy/guards.js';
 export { refuseUncalledMiddleware } from './policy/middleware-not-called.js';

@@ -11,8 +11,8 @@ import {
 import * as express from 'express-mtls';
 import * as koa from 'koa-mtls';
 import { describe, expect, it, vi } from 'vitest';
+import { profiles } from '../../../packages/core/src/fapi/fapi-profiles.js';
 import { acceptedAlgorithms } from '../../../packages/core/src/jose/signature-algorithms.js';
-import { profiles } from '../../../packages/core/src/policy/fapi-profiles.js';
 import { createApi, frameworks, mutualTls, serve, startApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call, callOver } from '../../support/calls.js';

@@ -1,7 +1,7 @@
 import { constants } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { profiles } from '../../../packages/core/src/policy/fapi-profiles.js';
-import { fapiTlsOptions } from '../../../packages/core/src/policy/fapi-tls-options.js';
+import { profiles } from '../../../packages/core/src/fapi/fapi-profiles.js';
+import { fapiTlsOptions } from '../../../packages/core/src/fapi/fapi-tls-options.js';
 
 // RFC 9325 §4.2.
 const recommended = [

@@ -9,7 +9,7 @@ import {
   createCertificatePolicy,
 } from '../certificate-policy/certificate-policy.js';
 import type { Binding } from '../confirmation/binding.js';
-import { type Profile, type ProfileName, profileNames, profiles } from '../policy/fapi-profiles.js';
+import { type Profile, type ProfileName, profileNames, profiles } from '../fapi/fapi-profiles.js';
 import { type IssuerSelection, issuerSelection } from '../request/issuer-selection.js';
 import type { ErrorBody } from '../response/challenge.js';
 import {
