@@ -25,7 +25,6 @@ const rfc7638 = {
     's8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_' +
     'xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw',
   e: 'AQAB',
-  alg: 'RS256',
   kid: '2011-04-29',
 };
 
@@ -35,7 +34,7 @@ const rfc8037 = { kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapi
 describe('R239: the thumbprint of a key', () => {
   it.each([
     ['RFC 9449 §6.1', 'ES256', rfc9449, '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I'],
-    ['RFC 7638 §3.1', 'RS256', rfc7638, 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'],
+    ['RFC 7638 §3.1', 'RS256', { ...rfc7638, alg: 'RS256' }, 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs'],
     ['RFC 8037 §A.3', 'EdDSA', rfc8037, 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k'],
   ] as const)('is the one that %s gives', (_, algorithm, jwk, jkt) => {
     expect(importProofKey(algorithm, jwk)?.jkt).toBe(jkt);
@@ -84,6 +83,9 @@ describe('a key that is refused', () => {
     ['an RSA key with an exponent above 2^32', 'PS256', { ...rfc7638, e: 'AQAAAAE' }],
     ['an RSA key with an exponent of 255 bits', 'RS256', { ...rfc7638, e: longExponent }],
     ['an Ed25519 point of small order', 'EdDSA', { ...rfc8037, x: 'A'.repeat(43) }],
+    ['an RSA key of 8,200 bits', 'PS256', { ...rfc7638, n: `__${'A'.repeat(1_365)}` }],
+    ['an RSA key without modulus', 'PS256', { ...rfc7638, n: undefined }],
+    ['an RSA key whose modulus is a number', 'PS256', { ...rfc7638, n: 7 }],
     ['a symmetric key', 'ES256', { kty: 'oct', k: 'AAAA' }],
     ...(['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] as const).map(
       (name): [string, SignatureAlgorithm, unknown] => [
@@ -94,6 +96,92 @@ describe('a key that is refused', () => {
     ),
   ])('%s', (_, algorithm, jwk) => {
     expect(importProofKey(algorithm, jwk)).toBeUndefined();
+  });
+});
+
+describe('a key of another type or size is refused before it is read', () => {
+  // To make a key of a JWK is to read each of its numbers.
+  const readsOf = (algorithm: SignatureAlgorithm, members: object, numbers: readonly string[]) => {
+    const read: string[] = [];
+    const jwk = { ...members };
+    for (const name of numbers) {
+      Object.defineProperty(jwk, name, {
+        enumerable: true,
+        get: () => {
+          read.push(name);
+          return (members as Record<string, unknown>)[name];
+        },
+      });
+    }
+    return { isImported: importProofKey(algorithm, jwk) !== undefined, read };
+  };
+
+  it.each(['P-384', 'P-521', 'secp256k1'])('%s for ES256', (namedCurve) => {
+    const jwk = generateKeyPairSync('ec', { namedCurve }).publicKey.export({ format: 'jwk' });
+    expect(readsOf('ES256', jwk, ['x', 'y'])).toEqual({ isImported: false, read: [] });
+    expect(readsOf('PS256', jwk, ['x', 'y'])).toEqual({ isImported: false, read: [] });
+  });
+
+  it('a longer RSA key', () => {
+    const longer = { ...rfc7638, n: Buffer.alloc(1_026, 0xff).toString('base64url') };
+    expect(readsOf('PS256', longer, ['n', 'e'])).toEqual({ isImported: false, read: ['n'] });
+  });
+
+  it('the numbers of a key that is accepted are read', () => {
+    const { isImported, read } = readsOf('ES256', rfc9449, ['x', 'y']);
+    expect([isImported, new Set(read)]).toEqual([true, new Set(['x', 'y'])]);
+    expect(readsOf('PS256', rfc7638, ['n', 'e']).read.length).toBeGreaterThan(2);
+  });
+});
+
+describe('a key whose jwk says that it is for something else (RFC 7517 §4.2 to §4.4)', () => {
+  it.each<[SignatureAlgorithm, object, string]>([
+    ['ES256', { use: 'enc' }, 'use of its jwk is "enc"; expected sig'],
+    ['ES256', { key_ops: ['sign'] }, 'key_ops of its jwk is "sign"; expected a list with verify'],
+    ['ES256', { key_ops: [] }, 'key_ops of its jwk is an empty list; expected a list with verify'],
+    ['ES256', { key_ops: 'verify' }, 'key_ops of its jwk is "verify"; expected a list with verify'],
+    ['ES256', { alg: 'ES384' }, 'alg of its jwk is "ES384"; that of its header is ES256'],
+    ['PS256', { alg: 'RS256' }, 'alg of its jwk is "RS256"; that of its header is PS256'],
+    ['RS256', { alg: 'EdDSA' }, 'alg of its jwk is "EdDSA"; that of its header is RS256'],
+  ])('is refused for %s: %j', (algorithm, more, why) => {
+    const jwk = { ...(algorithm === 'ES256' ? rfc9449 : rfc7638), ...more };
+    expect(importProofKey(algorithm, jwk)).toBeUndefined();
+    expect(explainUnfitKey(algorithm, jwk)).toEqual({ code: 'unfit_key', why });
+  });
+
+  it.each<[SignatureAlgorithm, object]>([
+    ['ES256', { ...rfc9449, use: 'sig', key_ops: ['sign', 'verify'], alg: 'ES256' }],
+    ['PS256', { ...rfc7638, key_ops: ['verify'], alg: 'PS256', ext: true }],
+    ['ES256', { ...rfc9449, use: null, key_ops: null, alg: null }],
+    ['EdDSA', { ...rfc8037, alg: 'Ed25519' }],
+    ['Ed25519', { ...rfc8037, alg: 'EdDSA' }],
+  ])('is accepted for %s if it says what fits: %j', (algorithm, jwk) => {
+    expect(importProofKey(algorithm, jwk)).toBeDefined();
+  });
+});
+
+describe('a number that is no base64url without padding (RFC 7515 §2)', () => {
+  const plain = { ...rfc8037, x: Buffer.alloc(32, 0xfb).toString('base64').slice(0, -1) };
+  it.each<[string, SignatureAlgorithm, object, string]>([
+    ['padded', 'ES256', { ...rfc9449, x: `${rfc9449.x}=` }, 'x of its jwk has 44 characters'],
+    ['before junk', 'ES256', { ...rfc9449, y: `${rfc9449.y}=junk` }, 'y of its jwk has 48 characters'],
+    [
+      'with a blank for a character',
+      'ES256',
+      { ...rfc9449, x: ` ${rfc9449.x.slice(1)}` },
+      'x of its jwk is no',
+    ],
+    ['plain base64', 'EdDSA', plain, 'x of its jwk is no'],
+    ['too short', 'EdDSA', { ...rfc8037, x: rfc8037.x.slice(1) }, 'x of its jwk has 42 characters'],
+    ['a padded modulus', 'PS256', { ...rfc7638, n: `${rfc7638.n}==` }, 'n of its jwk is no'],
+    ['a padded exponent', 'PS256', { ...rfc7638, e: 'AQAB=' }, 'e of its jwk is no'],
+    ['half a byte too much', 'PS256', { ...rfc7638, e: 'AQABA' }, 'e of its jwk is no'],
+    ['a long exponent', 'PS256', { ...rfc7638, e: 'A'.repeat(24) }, 'e of its jwk has 24 characters'],
+    ['a number', 'EdDSA', { ...rfc8037, x: 7 }, 'x of its jwk is no text'],
+    ['missing', 'ES256', { ...rfc9449, y: undefined }, 'y of its jwk is missing'],
+  ])('%s', (_, algorithm, jwk, why) => {
+    expect(importProofKey(algorithm, jwk)).toBeUndefined();
+    expect(explainUnfitKey(algorithm, jwk).why).toMatch(new RegExp(`^${why}`));
   });
 });
 

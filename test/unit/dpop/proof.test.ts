@@ -256,9 +256,15 @@ describe('a proof is refused', () => {
           { kty: 'EC', crv: 'P-384' },
           'crv of its jwk is "P-384"; expected P-256 for ES256',
         ],
+        ['with a jwk without numbers', { kty: 'EC', crv: 'P-256' }, 'x of its jwk is missing'],
         [
-          'with a jwk without numbers',
-          { kty: 'EC', crv: 'P-256' },
+          'with a jwk for encryption',
+          { kty: 'EC', crv: 'P-256', use: 'enc' },
+          'use of its jwk is "enc"; expected sig',
+        ],
+        [
+          'with a jwk whose point is not on the curve',
+          { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'A'.repeat(43) },
           'its jwk can not be used for ES256: a member is wrong, or anyone can sign for the key',
         ],
       ] as const

@@ -120,7 +120,8 @@ const byReason: Readonly<Record<ProofReasonCode, Hint>> = Object.freeze({
     text:
       'the client must write the public key that fits alg into the header, as the object jwk: EC with ' +
       'P-256 for ES256, RSA of 2,048 to 8,192 bits with an exponent below 2^32 for PS256 and RS256, ' +
-      'OKP with Ed25519 for EdDSA',
+      'OKP with Ed25519 for EdDSA. Its numbers are base64url without padding. If it has use, ' +
+      'key_ops or alg, they must fit',
   },
   malformed_claim: {
     code: 'dpop_claim_malformed',
