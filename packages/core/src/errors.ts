@@ -392,6 +392,60 @@ function textOf(thrown: unknown): string {
   return isTellable(thrown) ? `${thrown.name}: ${thrown.message}` : `${describeError(thrown)} was thrown`;
 }
 
+/** Why a transmitter of Shared Signals does not do what it is asked to. Stable across versions. */
+export type TransmitterErrorCode =
+  | 'transmitter_timeout'
+  | 'transmitter_unreachable'
+  | 'transmitter_overloaded'
+  | 'transmitter_failed'
+  | 'transmitter_invalid_answer'
+  | 'transmitter_not_asked'
+  | 'transmitter_refused_credentials'
+  | 'transmitter_issuer_mismatch'
+  | 'transmitter_unsuitable';
+
+/**
+ * A transmitter of Shared Signals can't be asked, or does not do what it is asked to. Says nothing of
+ * the authorization server.
+ */
+export class TransmitterError extends MtlsBoundError {
+  override readonly name = 'TransmitterError';
+  /** Stable across versions. */
+  readonly code: TransmitterErrorCode;
+  /**
+   * The status that Express and Koa answer with where this is thrown while a request is handled.
+   */
+  readonly status = 503;
+  /** The text for the operator alone. */
+  readonly detail: string;
+  /** Seconds after which the transmitter may be asked again; undefined where none are known. */
+  readonly retryAfter: number | undefined;
+  // Marks what this class made.
+  readonly #isTransmitterError = true;
+
+  constructor(
+    code: TransmitterErrorCode,
+    detail: string,
+    { retryAfter, cause }: { readonly retryAfter?: number | undefined; readonly cause?: unknown } = {},
+  ) {
+    super(`${code}: ${detail}`, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.detail = detail;
+    this.retryAfter = retryAfter;
+    tellable.add(this);
+  }
+
+  /**
+   * Returns whether this class made `value`. False for an object that only inherits from one. Never
+   * throws.
+   */
+  static isTransmitterError(value: unknown): value is TransmitterError {
+    return (
+      typeof value === 'object' && value !== null && #isTransmitterError in value && value.#isTransmitterError
+    );
+  }
+}
+
 /** The refusals that `binding: 'report'` only reports: the request is accepted. */
 export const toleratedByReport: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'certificate_malformed',

@@ -62,6 +62,8 @@ export {
   type RefusalCode,
   type RefusalDetails,
   RequestRefused,
+  TransmitterError,
+  type TransmitterErrorCode,
 } from './errors.js';
 export type { CipherListName, ProfileName } from './fapi/fapi-profiles.js';
 export { type FapiTlsOptions, fapiTlsOptions } from './fapi/fapi-tls-options.js';

@@ -166,7 +166,7 @@ it('a stream that the transmitter does not delete is left, and the receiver goes
   start();
   await isCreated();
   transmitter.instead.set('DELETE /streams', (res) => json(res, 500, {}));
-  await expect(receiver.deleteStream()).rejects.toMatchObject({ code: 'authorization_server_failed' });
+  await expect(receiver.deleteStream()).rejects.toMatchObject({ code: 'transmitter_failed' });
   const jti = await transmitter.send();
   await vi.waitFor(() => expect(transmitter.acknowledged).toEqual([jti]), patient);
 });

@@ -448,7 +448,7 @@ describe.each(frameworks)('%s', (framework) => {
   it('addSubject() rejects where the transmitter does not accept the subject', async () => {
     transmitter.instead.set('POST /subjects', (res) => json(res, 404, {}));
     await expect(receiver.addSubject({ format: 'opaque', id: 'user-9' })).rejects.toMatchObject({
-      code: 'authorization_server_invalid_answer',
+      code: 'transmitter_invalid_answer',
       message: expect.not.stringContaining('user-9'),
     });
   });
@@ -468,6 +468,6 @@ it('addSubject() rejects in bounded time where the stream is not set up', async 
   transmitter.instead.set('GET /streams', (res) => json(res, 403, {}));
   const receiver = push({}, { http: { ca: pki.ca.cert, timeout: 0.2 } });
   await expect(receiver.addSubject({ format: 'opaque', id: 'user-1' })).rejects.toMatchObject({
-    code: 'authorization_server_not_asked',
+    code: 'transmitter_not_asked',
   });
 });

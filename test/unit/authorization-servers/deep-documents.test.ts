@@ -32,18 +32,18 @@ const readKeys: Read = (depth) =>
     http(document(depth, { keys: [] })),
   ).current();
 
-describe.each<[string, Read]>([
-  ['metadata', readMetadata()],
-  ['the configuration of a transmitter', readMetadata(discoverTransmitter)],
-  ['a key set', readKeys],
-])('%s', (_title, read) => {
+describe.each<[string, Read, string]>([
+  ['metadata', readMetadata(), 'authorization_server_invalid_answer'],
+  ['the configuration of a transmitter', readMetadata(discoverTransmitter), 'transmitter_invalid_answer'],
+  ['a key set', readKeys, 'authorization_server_invalid_answer'],
+])('%s', (_title, read, code) => {
   it('of 64 levels is read', async () => {
     await expect(read(63)).resolves.toBeDefined();
   });
 
   it.each([64, 20_000])('with lists nested %i deep is an invalid answer', async (depth) => {
     await expect(read(depth)).rejects.toMatchObject({
-      code: 'authorization_server_invalid_answer',
+      code,
       message: expect.stringMatching(/deeper than 64 levels/),
     });
   });

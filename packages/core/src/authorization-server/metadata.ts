@@ -6,7 +6,7 @@ import {
   OperationProcessingError,
   processDiscoveryResponse,
 } from 'oauth4webapi';
-import { RequestRefused } from '../errors.js';
+import { isTellable, RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { withTimeoutSignal } from '../shared/deadline.js';
 import { MAX_NESTING, nestsTooDeep } from '../shared/json-nesting.js';
@@ -91,7 +91,7 @@ export function createDiscovery(
 
   function postpone(error: unknown): void {
     if (pause === FIRST_PAUSE) {
-      const why = error instanceof RequestRefused ? error.message : describeError(error);
+      const why = error instanceof RequestRefused || isTellable(error) ? error.message : describeError(error);
       report(
         'metadata_outdated',
         `the metadata of ${issuer} can not be read again; the old ones are used: ${why}`,

@@ -9,6 +9,7 @@ import { resolveSignalSettings } from '../signals/signal-options.js';
 import { discoverTransmitter } from '../signals/ssf-configuration.js';
 import { deliveryMethods, type Stream, StreamManagement } from '../signals/stream.js';
 import { type AskTransmitter, createTransmitterEndpoints } from '../signals/transmitter-endpoints.js';
+import { describeTransmitterError } from '../signals/transmitter-error.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
 type SignalSettings = ReturnType<typeof resolveSignalSettings>;
@@ -65,7 +66,7 @@ export async function checkSignals(
     return [
       problem(
         'signals_configuration_unreadable',
-        toRefusal(error).message,
+        describeTransmitterError(error),
         'check the option transmitter, DNS, firewalls and http.ca',
       ),
     ];
@@ -87,7 +88,7 @@ async function checkKeys(
       ? ok('signals_keys', `${transmitter} publishes keys for ${algorithms.join(' or ')}`)
       : problem('signals_keys_unusable', `${transmitter} has no key for ${algorithms.join(' or ')}`, fix);
   } catch (error) {
-    return problem('signals_keys_unusable', toRefusal(error).message, fix);
+    return problem('signals_keys_unusable', describeTransmitterError(error), fix);
   }
 }
 
@@ -113,7 +114,7 @@ async function checkPoll({ ask }: Access, url: string): Promise<Finding> {
       ? ok('signals_poll', `${redactUrl(url)} answers polls`)
       : streamTrouble(`${redactUrl(url)} answered ${status} to a poll`);
   } catch (error) {
-    return streamTrouble(toRefusal(error).message);
+    return streamTrouble(describeTransmitterError(error));
   }
 }
 
@@ -135,7 +136,7 @@ async function checkStream(access: Access): Promise<Finding[]> {
     const polled = url === undefined ? [] : [await checkPoll(access, url)];
     return [...polled, await checkStatus(transmitter, management, found)];
   } catch (error) {
-    return [streamTrouble(toRefusal(error).message)];
+    return [streamTrouble(describeTransmitterError(error))];
   }
 }
 

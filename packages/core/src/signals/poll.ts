@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { RequestRefused } from '../errors.js';
+import { isTellable, RequestRefused, TransmitterError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { describeError } from '../shared/shown-error.js';
@@ -195,11 +195,11 @@ export class Poll {
     try {
       answer = await ask({ method: 'POST', url, body, mayRepeat: true, extraTime: wait });
     } catch (error) {
-      if (wait > 0 && RequestRefused.isRefusal(error) && error.code === 'authorization_server_timeout') {
+      if (wait > 0 && TransmitterError.isTransmitterError(error) && error.code === 'transmitter_timeout') {
         this.#isAnswering = false;
         return undefined;
       }
-      if (RequestRefused.isRefusal(error) && error.code === 'authorization_server_invalid_answer') {
+      if (TransmitterError.isTransmitterError(error) && error.code === 'transmitter_invalid_answer') {
         // It may be larger than http.maxResponseSize.
         this.#maxEvents = Math.max(1, Math.floor(this.#maxEvents / 2));
       }
@@ -293,7 +293,7 @@ export class Poll {
       this.#refusedMember = member ?? this.#refusedMember;
       const { transmitter, report } = this.#parts;
       const why =
-        error instanceof PollTrouble || RequestRefused.isRefusal(error)
+        error instanceof PollTrouble || RequestRefused.isRefusal(error) || isTellable(error)
           ? error.message
           : describeError(error);
       report(

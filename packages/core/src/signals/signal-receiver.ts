@@ -4,7 +4,7 @@ import { jose } from '../authorization-server/lazy-modules.js';
 import { createDiscovery } from '../authorization-server/metadata.js';
 import { createProtectedHttp } from '../authorization-server/protected-http.js';
 import { JwtRejected, verifyJwt } from '../authorization-server/verified-jwt.js';
-import { RequestRefused, toRefusal } from '../errors.js';
+import { TransmitterError, toRefusal } from '../errors.js';
 import { createProblemReporter, publishSignal, type SignalEvent } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { withConnectionClose } from '../request/request-body.js';
@@ -30,6 +30,7 @@ import { type Delivery, StreamManagement, type StreamStatus } from './stream.js'
 import { StreamKeeper } from './stream-keeper.js';
 import { revocationsOf } from './subject-identifier.js';
 import { createTransmitterEndpoints } from './transmitter-endpoints.js';
+import { describeTransmitterError, toTransmitterError } from './transmitter-error.js';
 import { UnhandledEventTokens } from './unhandled-event-tokens.js';
 import { VerificationStates } from './verification-states.js';
 
@@ -43,24 +44,24 @@ export interface SignalReceiver {
   acceptPush(req: NodeRequest, body?: unknown): Promise<HttpAnswer>;
   /**
    * Has the stream send events of a subject (SSF 1.0 §8.1.3.2), for a transmitter whose
-   * `default_subjects` is `NONE`. Rejects if the transmitter does not accept it, and with
-   * `TypeError` without the options `stream` or `poll`.
+   * `default_subjects` is `NONE`. Rejects with `TransmitterError` if the transmitter does not accept
+   * it, and with `TypeError` without the options `stream` or `poll`.
    *
    * @param subject a subject identifier (RFC 9493), as `{ format: 'iss_sub', iss, sub }`
    */
   addSubject(subject: object): Promise<void>;
   /**
    * Sets the status of the stream (SSF 1.0 §8.1.2.2): has a transmitter that paused or disabled it
-   * send signals again, or has it keep them meanwhile. Rejects if the transmitter does not accept
-   * it, and with `TypeError` without the options `stream` or `poll`.
+   * send signals again, or has it keep them meanwhile. Rejects with `TransmitterError` if the
+   * transmitter does not accept it, and with `TypeError` without the options `stream` or `poll`.
    *
    * @param reason sent to the transmitter; none by default
    */
   setStreamStatus(status: StreamStatus, reason?: string): Promise<void>;
   /**
    * Deletes the stream (SSF 1.0 §8.1.1.5) and closes the receiver, for an API that is taken down
-   * for good. Rejects if the transmitter does not accept it, and with `TypeError` without the
-   * options `stream` or `poll`.
+   * for good. Rejects with `TransmitterError` if the transmitter does not accept it, and with
+   * `TypeError` without the options `stream` or `poll`.
    */
   deleteStream(): Promise<void>;
   /** Ends the polls, and closes the connections to the transmitter. */
@@ -80,6 +81,9 @@ const MOST_PUSHES_WAITING = 100;
 
 /** Seconds for which signals that are refused for the same reason are reported once. */
 const REFUSALS_EVERY = 60;
+
+/** Seconds after which a push that could not be acted on is to be sent again, if no time is known. */
+const RETRY_AFTER = 5;
 
 /** Seconds after which the transmitter's configuration is read again. */
 const METADATA_MAX_AGE = 3_600;
@@ -142,7 +146,7 @@ export function createSignalReceiver(
         if (error instanceof JwtRejected) {
           return false;
         }
-        throw error;
+        throw toTransmitterError(error);
       }
     };
   const unhandledTokens = new UnhandledEventTokens();
@@ -389,7 +393,9 @@ export function createSignalReceiver(
   }
 
   function trouble(error: unknown): HttpAnswer {
-    const { retryAfter = 5 } = toRefusal(error);
+    const { retryAfter = RETRY_AFTER } = TransmitterError.isTransmitterError(error)
+      ? error
+      : toRefusal(error);
     reportFailed(error, 'it must be sent again');
     return {
       status: 503,
@@ -398,9 +404,9 @@ export function createSignalReceiver(
     };
   }
 
-  function notSetUp(): RequestRefused {
+  function notSetUp(): TransmitterError {
     const detail = `the stream of ${transmitter} is not set up, or did not answer in time`;
-    return new RequestRefused('authorization_server_not_asked', { detail });
+    return new TransmitterError('transmitter_not_asked', detail);
   }
 
   function reportRefused({ err, message }: EventTokenRefused): void {
@@ -416,8 +422,8 @@ export function createSignalReceiver(
   }
 
   function reportFailed(error: unknown, outlook: string): void {
-    const { message } = toRefusal(error);
-    report('signal_failed', `a signal of ${transmitter} was not acted on; ${outlook}: ${message}`);
+    const why = describeTransmitterError(error);
+    report('signal_failed', `a signal of ${transmitter} was not acted on; ${outlook}: ${why}`);
   }
 }
 

@@ -1,15 +1,28 @@
 import type { AuthorizationServer } from 'oauth4webapi';
 import type { Http } from '../authorization-server/http.js';
 import { serverTrouble } from '../authorization-server/retry-after.js';
-import { RequestRefused } from '../errors.js';
+import { TransmitterError } from '../errors.js';
 import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
 import { redactUrl } from '../shared/shown-url.js';
+import { toTransmitterError } from './transmitter-error.js';
 
 /**
  * Finds the configuration of a transmitter of Shared Signals (SSF 1.0 §7.2). Rejects with
- * `RequestRefused`.
+ * `TransmitterError`.
  */
 export async function discoverTransmitter(
+  issuer: string,
+  http: Http,
+  signal: AbortSignal,
+): Promise<AuthorizationServer> {
+  try {
+    return await readConfiguration(issuer, http, signal);
+  } catch (error) {
+    throw toTransmitterError(error);
+  }
+}
+
+async function readConfiguration(
   issuer: string,
   http: Http,
   signal: AbortSignal,
@@ -21,24 +34,22 @@ export async function discoverTransmitter(
     const detail = `${redactUrl(url)} answered ${response.status}`;
     throw (
       serverTrouble(response, redactUrl(url)) ??
-      new RequestRefused('authorization_server_unsuitable', {
-        detail: `${detail}; check the option transmitter`,
-      })
+      new TransmitterError('transmitter_unsuitable', `${detail}; check the option transmitter`)
     );
   }
   const text = await response.text();
   if (textNestsTooDeep(text)) {
-    throw new RequestRefused('authorization_server_invalid_answer', {
-      detail: `the configuration at ${redactUrl(url)} nests deeper than ${MAX_NESTING} levels`,
-    });
+    throw new TransmitterError(
+      'transmitter_invalid_answer',
+      `the configuration at ${redactUrl(url)} nests deeper than ${MAX_NESTING} levels`,
+    );
   }
   const configuration = objectIn(text);
   if (configuration?.issuer !== issuer) {
-    throw new RequestRefused('authorization_server_issuer_mismatch', {
-      detail:
-        `the configuration at ${redactUrl(url)} does not have the issuer that the ` +
-        'option transmitter names',
-    });
+    throw new TransmitterError(
+      'transmitter_issuer_mismatch',
+      `the configuration at ${redactUrl(url)} does not have the issuer that the option transmitter names`,
+    );
   }
   return configuration as unknown as AuthorizationServer;
 }

@@ -1,4 +1,4 @@
-import { RequestRefused } from '../errors.js';
+import { isTellable, RequestRefused, TransmitterError, type TransmitterErrorCode } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { describeError } from '../shared/shown-error.js';
 import { pause, pauseAfter } from './pause.js';
@@ -23,11 +23,11 @@ export interface KeeperParts {
  */
 const CHECK_INTERVAL = 3_600;
 
-/** The refusals whose `Retry-After` is the transmitter's. */
-const mayWait: ReadonlySet<string> = new Set([
-  'authorization_server_overloaded',
-  'authorization_server_failed',
-]);
+/** Seconds for which a transmitter in trouble is not asked again, if it names no other time. */
+const RETRY_AFTER = 5;
+
+/** The codes of errors whose `Retry-After` is the transmitter's. */
+const mayWait: ReadonlySet<TransmitterErrorCode> = new Set(['transmitter_overloaded', 'transmitter_failed']);
 
 /** Sets up a stream, and looks from time to time whether it still is as wanted. */
 export class StreamKeeper {
@@ -127,16 +127,18 @@ export class StreamKeeper {
       if (closing.aborted) {
         return undefined;
       }
-      const isRefusal = RequestRefused.isRefusal(error);
       if (this.#failures === 1) {
-        const why = isRefusal ? error.message : describeError(error);
+        const isKnown = RequestRefused.isRefusal(error) || isTellable(error);
+        const why = isKnown ? error.message : describeError(error);
         report(
           'signal_stream_not_set_up',
           `the stream of ${transmitter} is not set up, or can not be looked at; ` +
             `signals may not arrive: ${why}`,
         );
       }
-      return isRefusal && mayWait.has(error.code) ? error.retryAfter : undefined;
+      return TransmitterError.isTransmitterError(error) && mayWait.has(error.code)
+        ? (error.retryAfter ?? RETRY_AFTER)
+        : undefined;
     }
   }
 

@@ -1,4 +1,4 @@
-import { type RefusalCode, RequestRefused } from '../errors.js';
+import { TransmitterError, type TransmitterErrorCode } from '../errors.js';
 import { isHttpsUrl } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { hasUserInfo, redactIdentifier, redactUrl } from '../shared/shown-url.js';
@@ -39,7 +39,7 @@ export const deliveryMethods = { push: 'urn:ietf:rfc:8935', poll: 'urn:ietf:rfc:
 
 /**
  * Finds, creates and changes a stream of a transmitter (SSF 1.0 §8.1.1). Each function rejects with
- * `RequestRefused`.
+ * `TransmitterError`.
  */
 export class StreamManagement {
   readonly #wish: StreamWish;
@@ -75,7 +75,7 @@ export class StreamManagement {
         const detail =
           `${transmitter} has no stream for this API; give the option stream, by which it is ` +
           'created, or poll.endpoint';
-        throw new RequestRefused('authorization_server_unsuitable', { detail });
+        throw new TransmitterError('transmitter_unsuitable', detail);
       }
       return this.#read(found);
     }
@@ -162,7 +162,7 @@ export class StreamManagement {
       const detail =
         `the stream that ${redactUrl(endpoint)} created is for the audience ` +
         `${describeAudience(created)}, not ${audience.join(', ')}; give that to the option audience`;
-      throw new RequestRefused('authorization_server_unsuitable', { detail });
+      throw new TransmitterError('transmitter_unsuitable', detail);
     }
     this.#updated.add(idOf(created) ?? '');
     return created;
@@ -230,7 +230,7 @@ export class StreamManagement {
         `the stream of ${this.#wish.transmitter} delivers none of the events ` +
         'that are wanted; see what ' +
         'the transmitter supports, and the option stream.events';
-      throw new RequestRefused('authorization_server_unsuitable', { detail });
+      throw new TransmitterError('transmitter_unsuitable', detail);
     }
   }
 
@@ -241,7 +241,7 @@ export class StreamManagement {
     const isPoll = delivery.method === 'poll';
     if (id === undefined || (isPoll && !isEndpoint(url))) {
       const detail = `a stream of ${transmitter} has no stream_id, or no https URL to poll`;
-      throw new RequestRefused('authorization_server_invalid_answer', { detail });
+      throw new TransmitterError('transmitter_invalid_answer', detail);
     }
     const least = readOwnMember(stream, 'min_verification_interval');
     return {
@@ -261,16 +261,17 @@ export class StreamManagement {
     if (!isNeeded && url === undefined) {
       return undefined;
     }
-    throw new RequestRefused('authorization_server_unsuitable', {
-      detail: `the configuration of ${this.#wish.transmitter} names no ${name} with https (SSF 1.0 §7.1)`,
-    });
+    throw new TransmitterError(
+      'transmitter_unsuitable',
+      `the configuration of ${this.#wish.transmitter} names no ${name} with https (SSF 1.0 §7.1)`,
+    );
   }
 
   #object(answer: TransmitterAnswer, url: string): Members {
     this.#requireSuccess(answer, url);
     if (!isObject(answer.json)) {
       const detail = `${redactUrl(url)} gave no JSON object`;
-      throw new RequestRefused('authorization_server_invalid_answer', { detail });
+      throw new TransmitterError('transmitter_invalid_answer', detail);
     }
     return answer.json;
   }
@@ -282,7 +283,7 @@ export class StreamManagement {
     const isCredentials = status === 401 || status === 403;
     const hint = isCredentials ? '; check clientAuthentication and its rights' : '';
     const detail = `${redactUrl(url)} answered ${status}${hint}`;
-    throw new RequestRefused(codeOf(status), { detail, ...(retryAfter !== undefined && { retryAfter }) });
+    throw new TransmitterError(codeOf(status), detail, { retryAfter });
   }
 }
 
@@ -292,14 +293,14 @@ function replacement(stream: Members, changes: object): object {
   return { ...(typeof description === 'string' && { description }), ...changes };
 }
 
-function codeOf(status: number): RefusalCode {
+function codeOf(status: number): TransmitterErrorCode {
   if (status === 401 || status === 403) {
-    return 'authorization_server_refused_credentials';
+    return 'transmitter_refused_credentials';
   }
   if (status === 429) {
-    return 'authorization_server_overloaded';
+    return 'transmitter_overloaded';
   }
-  return status >= 500 ? 'authorization_server_failed' : 'authorization_server_invalid_answer';
+  return status >= 500 ? 'transmitter_failed' : 'transmitter_invalid_answer';
 }
 
 function withStream(endpoint: string, id: string): string {

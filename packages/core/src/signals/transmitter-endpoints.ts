@@ -7,6 +7,7 @@ import { retryBroken } from '../authorization-server/protected-http.js';
 import { readRetryAfter } from '../authorization-server/retry-after.js';
 import { Deadline, withTimeoutSignal } from '../shared/deadline.js';
 import { textNestsTooDeep } from '../shared/json-nesting.js';
+import { toTransmitterError } from './transmitter-error.js';
 
 /** What is asked of an endpoint of a transmitter of Shared Signals. */
 export interface TransmitterQuestion {
@@ -31,7 +32,7 @@ export interface TransmitterAnswer {
   readonly retryAfter: number | undefined;
 }
 
-/** Asks an endpoint of a transmitter. Rejects with `RequestRefused` if there is no answer. */
+/** Asks an endpoint of a transmitter. Rejects with `TransmitterError` if there is no answer. */
 export type AskTransmitter = (question: TransmitterQuestion) => Promise<TransmitterAnswer>;
 
 export interface TransmitterAccess {
@@ -79,6 +80,8 @@ export function createTransmitterEndpoints({
         json: parseJson(await response.text()),
         retryAfter: readRetryAfter(response.headers.get('retry-after')).retryAfter,
       };
+    }).catch((error: unknown) => {
+      throw toTransmitterError(error);
     });
 }
 
