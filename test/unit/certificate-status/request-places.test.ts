@@ -45,12 +45,24 @@ it('an origin has two places until it answers, and then four', async () => {
   expect(all.names()).toHaveLength(5);
 });
 
-it('an authority has eight places, however many origins its certificates name', async () => {
+it('an authority has eight places, however many origins its certificates name, and six for silent ones', async () => {
   const all = started();
+  for (const index of [0, 1, 2]) {
+    await all.take(`first${index}`, 'good', `http://good${index}`);
+    await all.end(`first${index}`, true);
+  }
   await takeMany(all, 40, 'a', (index) => `http://a${index}`);
-  expect(all.names()).toHaveLength(8);
+  expect(all.names().slice(3)).toEqual(['a0', 'a1', 'a2', 'a3', 'a4', 'a5']);
+  for (const index of [0, 1, 2]) {
+    void all.take(`answers${index}`, 'a', `http://good${index}`);
+  }
+  await all.settle();
+  expect(all.names().slice(9)).toEqual(['answers0', 'answers1']);
+  await all.end('answers0', true);
+  await all.settle();
+  expect(all.names().slice(11)).toEqual(['answers2']);
   await all.take('other', 'b', 'http://b');
-  expect(all.names()).toHaveLength(9);
+  expect(all.names().slice(12)).toEqual(['other']);
 });
 
 it('origins that do not answer have sixteen places together, those that answer have the others', async () => {
@@ -100,7 +112,7 @@ it('who is awaited has the next place, also one that was not at first', async ()
 
 it('the authority with the fewest places has the next one', async () => {
   const all = started();
-  for (const authority of ['a', 'b']) {
+  for (const authority of ['a', 'b', 'd']) {
     await takeMany(all, 20, authority, (index) => `http://${authority}${index}`);
   }
   void all.take('of another', 'c', 'http://c');
@@ -159,8 +171,12 @@ it('an origin that is silent for one authority still has four places for another
 
 it('the origins of an authority take turns', async () => {
   const all = started();
-  for (const authority of ['a', 'b']) {
-    await takeMany(all, 8, authority, (index) => `http://${authority}${index}`);
+  for (const [authority, count] of [
+    ['a', 6],
+    ['b', 6],
+    ['c', 4],
+  ] as const) {
+    await takeMany(all, count, authority, (index) => `http://${authority}${index}`);
   }
   expect(all.names()).toHaveLength(16);
   const origins = ['http://one', 'http://one', 'http://two', 'http://three'];

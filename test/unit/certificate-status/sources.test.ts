@@ -11,6 +11,7 @@ import type {
 import type { CertificateStatusSettings } from '../../../packages/core/src/certificate-status/status-options.js';
 import { StatusError } from '../../../packages/core/src/certificate-status/status-reason.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
+import { deferred } from '../../support/deferred.js';
 import { der, extension, identifier, sequence, text } from '../../support/written-der.js';
 import {
   defaultSettings,
@@ -123,6 +124,20 @@ describe('an OCSP responder', () => {
     const below = { name: 'authority', anchor: nameAuthority(authority.certificate) };
     await source.prepare(leaf.certificate, authority.certificate, below);
     expect(asked.map(([, given]) => given.authority)).toEqual(['authority']);
+  });
+
+  it('is asked for each authority in its turn, and the newest answer counts', async () => {
+    const { source, status, load, asked, answers } = start();
+    const slow = deferred<Uint8Array>();
+    answers.set(url, slow.promise);
+    const other = source.prepare(leaf.certificate, authority.certificate, { ...asking, name: 'other' });
+    answers.set(url, answer({ status: 'revoked', thisUpdate: Date.now() - 60_000 }));
+    await load();
+    expect(asked.map(([, given]) => given.authority)).toEqual(['other', 'authority']);
+    expect(status()).toMatchObject({ state: 'revoked' });
+    slow.resolve(answer({ thisUpdate: Date.now() - 120_000 }));
+    await other;
+    expect(status()).toMatchObject({ state: 'revoked' });
   });
 
   it('may answer with as many bytes as the option says, if these are fewer', async () => {
@@ -400,6 +415,31 @@ describe('a revocation list at a URI', () => {
     const below = { name: 'authority', anchor: nameAuthority(authority.certificate) };
     await source.prepare(leaf.certificate, authority.certificate, below, signedBy());
     expect(asked.map(([, given]) => given.authority)).toEqual([below.anchor]);
+  });
+
+  it('is fetched for each authority in its turn, and the newest list counts', async () => {
+    const { source, status, load, asked, answers } = start();
+    const slow = deferred<Uint8Array>();
+    answers.set(uri, slow.promise);
+    const by = { ...asking, name: 'other' };
+    const other = source.prepare(leaf.certificate, authority.certificate, by, signedBy());
+    answers.set(uri, list({ revoked: [[7]], thisUpdate: Date.now() - 60_000 }));
+    await load();
+    expect(asked.map(([, given]) => given.authority)).toEqual(['other', 'authority']);
+    expect(status()).toMatchObject({ state: 'revoked' });
+    slow.resolve(list({ thisUpdate: Date.now() - 120_000 }));
+    await other;
+    expect(status()).toMatchObject({ state: 'revoked' });
+  });
+
+  it('of two of one time, fetched for two authorities, counts if it revokes', async () => {
+    const { source, status, load, answers } = start();
+    answers.set(uri, list({ revoked: [[7]] }));
+    const by = { ...asking, name: 'other' };
+    await source.prepare(leaf.certificate, authority.certificate, by, signedBy());
+    answers.set(uri, list());
+    await load();
+    expect(status()).toMatchObject({ state: 'revoked' });
   });
 
   it('is fetched again with its ETag, and stays if it is the same', async () => {

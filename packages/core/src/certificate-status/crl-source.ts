@@ -78,6 +78,7 @@ interface FetchedLists {
 export class CrlSource implements StatusSource {
   readonly #parts: SourceParts;
   readonly #files: CrlFiles | undefined;
+  /** Each authority has its own: the list of an issuer may be needed below several of them. */
   readonly #fetched: KeptRecords<RefreshedValue<FetchedLists>>;
   readonly #facts = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
 
@@ -119,8 +120,9 @@ export class CrlSource implements StatusSource {
     signers: AcceptedSigners,
   ): StatusAnswer {
     const failures: StatusReason[] = [];
-    const fetched = this.#urisOf(certificate).flat();
-    const records = fetched.flatMap((uri) => this.#fetched.get(keyOf(issuer, uri)) ?? []);
+    const fetched = this.#urisOf(certificate)
+      .flat()
+      .map((uri) => this.#fetched.ofAllOwners(keyOf(issuer, uri)));
     const counts = ({ signerKey }: Crl): boolean =>
       signerKey === encodePublicKey(issuer) ||
       this.#parts
@@ -129,8 +131,12 @@ export class CrlSource implements StatusSource {
     const lists = [
       ...(this.#files?.listsOf(issuer) ?? []),
       ...this.#listsInFilesBySigners(issuer, signers),
-      ...records.flatMap(({ value, failure }): readonly (Crl | StatusReason | undefined)[] => {
-        const signed = value?.lists.filter(counts) ?? [failure];
+      ...fetched.flatMap((records): readonly (Crl | StatusReason | undefined)[] => {
+        const values = records.flatMap(({ value }) => value ?? []);
+        if (values.length === 0) {
+          return records.map(({ failure }) => failure);
+        }
+        const signed = newestLists(values).filter(counts);
         return signed.length > 0 ? signed : [otherSigner];
       }),
     ];
@@ -206,12 +212,12 @@ export class CrlSource implements StatusSource {
 
   #recordOf(issuer: PathCertificate, uri: string, authority: AskingAuthority): RefreshedValue<FetchedLists> {
     const key = keyOf(issuer, uri);
-    const known = this.#fetched.get(key);
+    const owner = ownerOf(issuer, authority);
+    const known = this.#fetched.get(key, owner);
     if (known !== undefined) {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
-    const owner = ownerOf(issuer, authority);
     const record = new RefreshedValue<FetchedLists>({
       ask: (previous, urgency) => this.#fetchList(issuer, uri, previous, { authority: owner.name, urgency }),
       until: ({ latest }) => latest.nextUpdate,
@@ -342,6 +348,19 @@ export class CrlSource implements StatusSource {
 
 function keyOf(issuer: PathCertificate, uri: string): string {
   return `${issuer.thumbprint} ${uri}`;
+}
+
+/**
+ * Of what was fetched from one place for several authorities, the newest list by each key. Of two lists
+ * of one time both count: one of them may revoke what the other one does not.
+ */
+function newestLists(fetched: readonly FetchedLists[]): readonly Crl[] {
+  const lists = fetched.flatMap((one) => one.lists);
+  const newest = new Map<string, number>();
+  for (const { signerKey, thisUpdate } of lists) {
+    newest.set(signerKey, Math.max(thisUpdate, newest.get(signerKey) ?? thisUpdate));
+  }
+  return lists.filter(({ signerKey, thisUpdate }) => thisUpdate === newest.get(signerKey));
 }
 
 function sizeOf({ value }: RefreshedValue<FetchedLists>): number {

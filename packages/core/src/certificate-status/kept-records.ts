@@ -28,7 +28,8 @@ interface OfAnchor<T> extends Amount {
 }
 
 /**
- * Records of lists or of answers. If they take more than they may, the trust anchor with the most loses
+ * Records of lists or of answers. Each authority that needs a list has a record of its own, which is
+ * fetched in its turn: what is fetched for another authority may have to wait. If they take more than they may, the trust anchor with the most loses
  * one, and of its authorities the one with the most, whatever the certificates of another one name, and
  * however many these are. What was not used for longest goes first.
  *
@@ -37,8 +38,8 @@ interface OfAnchor<T> extends Amount {
  */
 export class KeptRecords<T extends { close(): void }> {
   readonly #limits: Limits;
-  /** All, also those that are fetched for the first time. */
-  readonly #entries = new Map<string, Entry<T>>();
+  /** All by their key, one of each owner. Also those that are fetched for the first time. */
+  readonly #entries = new Map<string, readonly Entry<T>[]>();
   readonly #total: Amount = { count: 0, bytes: 0 };
   /** In the order of their last use, as all maps below. */
   readonly #anchors = new Map<string, OfAnchor<T>>();
@@ -47,24 +48,26 @@ export class KeptRecords<T extends { close(): void }> {
     this.#limits = limits;
   }
 
-  /** Returns a record, which counts as a use of it. */
-  get(key: string): T | undefined {
-    const entry = this.#entries.get(key);
-    if (entry !== undefined) {
-      this.#takeOut(entry);
-      this.#putLast(entry);
-    }
-    return entry?.record;
+  /** Returns the record of one owner, which counts as a use of it. */
+  get(key: string, owner: AskingAuthority): T | undefined {
+    const entry = this.#entriesOf(key).find((one) => isOf(one, owner));
+    return entry === undefined ? undefined : this.#use(entry);
   }
 
+  /** Returns the records of all owners, which counts as a use of each. */
+  ofAllOwners(key: string): readonly T[] {
+    return this.#entriesOf(key).map((entry) => this.#use(entry));
+  }
+
+  /** Adds the record of one owner, which has none with this key. */
   add(key: string, owner: AskingAuthority, record: T): void {
-    this.#entries.set(key, { key, owner, record, size: undefined });
+    this.#entries.set(key, [...this.#entriesOf(key), { key, owner, record, size: undefined }]);
   }
 
   /** An attempt to fetch it is over, and it takes so many bytes. Ignores a record that was dropped. */
   resize(key: string, record: T, size: number): void {
-    const entry = this.#entries.get(key);
-    if (entry?.record !== record) {
+    const entry = this.#entriesOf(key).find((one) => one.record === record);
+    if (entry === undefined) {
       return;
     }
     if (entry.size === undefined) {
@@ -90,7 +93,7 @@ export class KeptRecords<T extends { close(): void }> {
   }
 
   clear(): void {
-    for (const { record } of this.#entries.values()) {
+    for (const { record } of [...this.#entries.values()].flat()) {
       record.close();
     }
     this.#entries.clear();
@@ -107,12 +110,31 @@ export class KeptRecords<T extends { close(): void }> {
       // One without bytes makes no room for others.
       if (measure === 'count' || entry.size !== 0) {
         this.#takeOut(entry);
-        this.#entries.delete(entry.key);
+        this.#remove(entry);
         entry.record.close();
         return true;
       }
     }
     return false;
+  }
+
+  #use(entry: Entry<T>): T {
+    this.#takeOut(entry);
+    this.#putLast(entry);
+    return entry.record;
+  }
+
+  #entriesOf(key: string): readonly Entry<T>[] {
+    return this.#entries.get(key) ?? [];
+  }
+
+  #remove(entry: Entry<T>): void {
+    const others = this.#entriesOf(entry.key).filter((one) => one !== entry);
+    if (others.length === 0) {
+      this.#entries.delete(entry.key);
+    } else {
+      this.#entries.set(entry.key, others);
+    }
   }
 
   #putLast(entry: Entry<T>): void {
@@ -149,6 +171,10 @@ export class KeptRecords<T extends { close(): void }> {
       this.#anchors.delete(owner.anchor);
     }
   }
+}
+
+function isOf({ owner }: { readonly owner: AskingAuthority }, { name, anchor }: AskingAuthority): boolean {
+  return owner.name === name && owner.anchor === anchor;
 }
 
 /** Of several with as much, the one that was not used for longest. */

@@ -79,7 +79,9 @@ export class OcspSource implements StatusSource {
     if (this.#respondersOf(certificate).length === 0) {
       return { state: 'unknown', ...namesNone };
     }
-    const { value, failure } = this.#answers.get(keyOf(certificate, issuer)) ?? {};
+    const records = this.#answers.ofAllOwners(keyOf(certificate, issuer));
+    const value = newestOf(records.flatMap((record) => record.value ?? []));
+    const failure = records.find((record) => record.failure !== undefined)?.failure;
     if (value === undefined) {
       return { state: 'unknown', ...(failure ?? noAnswer) };
     }
@@ -105,7 +107,7 @@ export class OcspSource implements StatusSource {
     authority: AskingAuthority,
   ): RefreshedValue<OcspAnswer> {
     const key = keyOf(certificate, issuer);
-    const known = this.#answers.get(key);
+    const known = this.#answers.get(key, authority);
     if (known !== undefined) {
       return known;
     }
@@ -202,6 +204,11 @@ function newerOf(previous: OcspAnswer | undefined, answer: OcspAnswer): OcspAnsw
     (previous.state === 'revoked' ||
       (previous.state === answer.state && previous.nextUpdate === answer.nextUpdate));
   return isSame || answer.thisUpdate < previous.thisUpdate ? previous : answer;
+}
+
+/** Each authority that asked has an answer of its own: the newest one counts. */
+function newestOf(answers: readonly OcspAnswer[]): OcspAnswer | undefined {
+  return answers.reduce<OcspAnswer | undefined>(newerOf, undefined);
 }
 
 function keyOf(certificate: PathCertificate, issuer: PathCertificate): string {

@@ -8,6 +8,9 @@ const MAX_RUNNING = 24;
 /** Of these for the certificates of one authority, whose certificates may name any addresses. */
 const MAX_OF_AUTHORITY = 8;
 
+/** Of these to origins that do not answer: lists from origins that do are refreshed next to them. */
+const MAX_SILENT_OF_AUTHORITY = 6;
+
 /** Of these to one origin, and to one whose last request got no answer, or that was never asked. */
 const MAX_OF_ORIGIN = 4;
 const MAX_OF_SILENT_ORIGIN = 2;
@@ -73,6 +76,7 @@ export class RequestPlaces {
   #placeCount = 0;
   readonly #ofOrigin = new Counts();
   readonly #ofAuthority = new Counts();
+  readonly #silentOfAuthority = new Counts();
   readonly #waiting = new Counts();
   #allWaiting = 0;
   /** Those for which requests wait. */
@@ -126,8 +130,12 @@ export class RequestPlaces {
       this.#running < MAX_RUNNING &&
       this.#ofAuthority.of(authority) < MAX_OF_AUTHORITY &&
       this.#originHasRoom(origin, isSilent) &&
-      (!isSilent || this.#silent < MAX_OF_SILENT)
+      (!isSilent || this.#silentHasRoom(authority))
     );
+  }
+
+  #silentHasRoom(authority: string): boolean {
+    return this.#silent < MAX_OF_SILENT && this.#silentOfAuthority.of(authority) < MAX_SILENT_OF_AUTHORITY;
   }
 
   #originHasRoom(origin: string, isSilent: boolean): boolean {
@@ -139,10 +147,13 @@ export class RequestPlaces {
   }
 
   #occupy(origin: string, authority: string): Release {
-    const silent = this.#isSilent(origin, authority) ? 1 : 0;
+    const isSilent = this.#isSilent(origin, authority);
     const count = (by: 1 | -1): void => {
       this.#running += by;
-      this.#silent += by * silent;
+      if (isSilent) {
+        this.#silent += by;
+        this.#silentOfAuthority.add(authority, by);
+      }
       this.#ofOrigin.add(origin, by);
       this.#ofAuthority.add(authority, by);
       this.#fileAllOf(origin);
@@ -228,7 +239,7 @@ export class RequestPlaces {
       let fewest = MAX_OF_AUTHORITY;
       for (const { name, ready } of this.#authorities.values()) {
         const running = this.#ofAuthority.of(name);
-        const lane = running < fewest ? this.#firstOf(ready, isUrgent) : undefined;
+        const lane = running < fewest ? this.#firstOf(name, ready, isUrgent) : undefined;
         if (lane !== undefined) {
           best = lane;
           fewest = running;
@@ -241,10 +252,11 @@ export class RequestPlaces {
     return undefined;
   }
 
-  #firstOf(ready: readonly ReadyLanes[], isUrgent: boolean): Lane | undefined {
+  #firstOf(authority: string, ready: readonly ReadyLanes[], isUrgent: boolean): Lane | undefined {
+    const silentHasRoom = this.#silentHasRoom(authority);
     let first: Lane | undefined;
     for (const { isUrgent: isSo, isSilent, lanes } of ready) {
-      const [lane] = isSo === isUrgent && (!isSilent || this.#silent < MAX_OF_SILENT) ? lanes : [];
+      const [lane] = isSo === isUrgent && (!isSilent || silentHasRoom) ? lanes : [];
       first = first === undefined || (lane !== undefined && lane.lastPlace < first.lastPlace) ? lane : first;
     }
     return first;
