@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { root, textOf } from '../../docs/pages.js';
 import { audience, testClients } from '../../support/authorization-server.js';
 import { freePort, startServer } from '../../support/background-program.js';
-import { call } from '../../support/calls.js';
+import { call, post } from '../../support/calls.js';
 import { describeReal } from '../../support/programs.js';
 import { type RealProxy, startProxy } from '../../support/real-proxies.js';
 import { startRedis } from '../../support/redis.js';
@@ -201,6 +201,12 @@ describeReal('nginx', 'two processes behind NGINX', () => {
       await fleet.first?.end();
       expect(await twice(proxy)).toEqual([200, 200]);
       expect(await twice(withDefaults)).toEqual([200, 200]);
+      // The API has no such route. NGINX repeats a POST only if no process has received it.
+      const posted = () =>
+        post(pki, { url: `https://127.0.0.1:${proxy.port}` }, '/accounts', pki.alice).auth(token, {
+          type: 'bearer',
+        });
+      expect([(await posted()).status, (await posted()).status]).toEqual([404, 404]);
       fleet.first = await starts.first();
       await fleet.second?.end();
       expect(await twice(proxy)).toEqual([200, 200]);
@@ -221,17 +227,20 @@ describeReal('nginx', 'two processes behind NGINX', () => {
 describeReal('redis-server', 'the Redis for production that the guide shows', () => {
   const [, production = ''] = /^### A Redis for production\n([\s\S]*?)^## /m.exec(guide) ?? [];
   const password = '0123456789abcdef'.repeat(4);
-  const [line = ''] = blocksOf(production, 'text');
+  const [own = '', others = ''] = blocksOf(production, 'text').join('').split('\n');
   const [, shownUrl = ''] = /REDIS_URL='(.+)'/.exec(production) ?? [];
 
   it('its user may do all that a process does, and no more', async () => {
-    const [keyword, ...rules] = line.trim().replace('PASSWORD', password).split(' ');
+    const [keyword, ...rules] = own.replace('PASSWORD', password).split(' ');
     expect(keyword).toBe('user');
     const redis = await startRedis({ tls: pki, options: ['--user', ...rules] });
     const url = shownUrl
       .replace('PASSWORD', password)
       .replace('redis.example.com:6379', `127.0.0.1:${redis.port}`);
     expect(url).toMatch(/^rediss:\/\/api:/);
+    expect(await redis.command('PING')).toBe('PONG');
+    await redis.command('ACL', 'SETUSER', ...others.split(' ').slice(1));
+    await expect(redis.command('PING')).rejects.toThrow('NOAUTH');
     writeFiles(url);
     const more = { NODE_EXTRA_CA_CERTS: join(folder, 'ca.pem') };
     try {
