@@ -99,15 +99,12 @@ export {
   revocationSyncStates,
 } from './observe/revocation-sync.js';
 export { type Observer, observeEvents } from './observe/subscription.js';
+export type { CacheOptions, SharedCacheOptions } from './options/cache-options.js';
 export type { DpopNonceOptions, DpopOptions } from './options/dpop-options.js';
+export type { FloodGuardOptions } from './options/flood-guard-options.js';
 export type { CircuitBreakerOptions, HttpOptions, IssuerOptions } from './options/issuer-options.js';
 export type { ResourceServerOptions } from './options/resource-server-options.js';
-export type {
-  CacheOptions,
-  FloodGuardOptions,
-  RevocationOptions,
-  SharedCacheOptions,
-} from './options/token-lookup-options.js';
+export type { RevocationOptions } from './options/revocation-options.js';
 export {
   type AuthenticationRequirement,
   authenticationPolicy,

@@ -51,7 +51,15 @@ import {
 } from '../shared/option-rules.js';
 import { isProduction } from '../shared/production.js';
 import { propertyName } from './authorization-property.js';
+import {
+  type CacheOptions,
+  cacheOptions,
+  requireUsefulTimes,
+  type SharedCacheOptions,
+  sharedCacheOptions,
+} from './cache-options.js';
 import { type DpopOptions, type DpopSettings, dpopOptions, resolveDpop } from './dpop-options.js';
+import { type FloodGuardOptions, floodGuardOptions, resolveFloodGuard } from './flood-guard-options.js';
 import {
   type IssuerOptions,
   type IssuerSettings,
@@ -60,19 +68,11 @@ import {
   resolveIssuer,
 } from './issuer-options.js';
 import {
-  type CacheOptions,
-  cacheOptions,
-  type FloodGuardOptions,
-  floodGuardOptions,
   type RevocationOptions,
   type RevocationRules,
-  requireUsefulTimes,
-  resolveFloodGuard,
   resolveRevocations,
   revocationOptions,
-  type SharedCacheOptions,
-  sharedCacheOptions,
-} from './token-lookup-options.js';
+} from './revocation-options.js';
 
 const certificateSource: OptionRule<CertificateSource> = {
   accepted:
