@@ -114,6 +114,8 @@ export const beside: Readonly<Record<string, object>> = {
   'envoy().hops': { forward: 'append-forward' },
 };
 
+const userVerdict = { verifyHeader: 'x-verify', isVerified: () => true };
+
 export const ofFunctions: readonly Taker[] = [
   { name: 'introspection()', group: introspectionOptions, base: {}, take: core.introspection, seen: asks },
   { name: 'jwtAccessTokens()', group: jwtAccessTokensOptions, base: {}, take: core.jwtAccessTokens },
@@ -132,7 +134,13 @@ export const ofFunctions: readonly Taker[] = [
   },
   { name: 'nginx()', group: presets.headerNameOptions, base: {}, take: core.nginx },
   { name: 'traefik()', group: presets.certificateHeaderOptions, base: {}, take: core.traefik, seen: reads },
-  { name: 'rfc9440()', group: presets.rfc9440Options, base: {}, take: core.rfc9440, seen: reads },
+  {
+    name: 'rfc9440()',
+    group: presets.rfc9440Options,
+    base: userVerdict,
+    take: core.rfc9440,
+    seen: ({ verdict }: core.ProxyPreset) => verdict,
+  },
   { name: 'apache()', group: presets.apacheOptions, base: {}, take: core.apache, seen: reads },
   { name: 'awsAlb()', group: presets.awsAlbOptions, base: {}, take: core.awsAlb, seen: reads },
   { name: 'envoy()', group: presets.xfccOptions, base: {}, take: core.envoy, seen: reads },
@@ -153,9 +161,9 @@ export const ofFunctions: readonly Taker[] = [
   {
     name: 'customHeader()',
     group: presets.customHeaderOptions,
-    base: { header: 'x-cert', decode: () => undefined },
+    base: { header: 'x-cert', decode: () => undefined, ...userVerdict },
     take: core.customHeader,
-    seen: ({ name, thumbprintOnly }: core.ProxyPreset) => ({ name, thumbprintOnly }),
+    seen: ({ name, thumbprintOnly, verdict }: core.ProxyPreset) => ({ name, thumbprintOnly, verdict }),
   },
   {
     name: 'privateKeyJwt()',

@@ -1,9 +1,19 @@
 // The further forms in which real proxies write the certificate, from the proxy to the answer of the API.
 import { createServer, type Server } from 'node:http';
 import { request } from 'node:https';
-import { caddy, envoy, haproxy, type ProxyPreset, proxyHeader } from '@mtls-bound/core';
+import {
+  type CertificatePolicyOptions,
+  caddy,
+  envoy,
+  haproxy,
+  type ProxyPreset,
+  proxyHeader,
+  rfc9440,
+} from '@mtls-bound/core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { thumbprintOf } from '../../../packages/core/src/certificate/client-certificate.js';
 import { createApi, type Framework, frameworks } from '../../support/apis.js';
+import { authority, client } from '../../support/chains.js';
 import { close, listen } from '../../support/loopback.js';
 import { createPki, type Identity, type Pki } from '../../support/pki.js';
 import { boundClaims, optionsOver, pretendServer } from '../../support/pretend-server.js';
@@ -123,17 +133,59 @@ itReal('envoy', 'a list that the client sends to an Envoy that appends is refuse
   }
 });
 
+describe.each(frameworks)('%s behind HAProxy, with a verdict in the form of RFC 9440', (framework) => {
+  itReal(
+    'haproxy',
+    'accepts an authority that HAProxy does not know, if error numbers are read',
+    async () => {
+      const other = await authority('CN=Other');
+      const one = await client('CN=client', other);
+      const start = {
+        program: 'haproxy',
+        config: 'haproxy/haproxy.cfg',
+        replace: { 'X-SSL-Client-Cert %[ssl_c_der,base64]': 'Client-Cert :%[ssl_c_der,base64]:' },
+      } as const;
+      const sent = { cert: one.cert, key: one.key, thumbprint: thumbprintOf(one.der) };
+      for (const [hasErrorNumbers, status] of [
+        [true, 200],
+        [false, 403],
+      ] as const) {
+        const verdict = { verifyHeader: 'x-ssl-client-verify', isVerified: (value: string) => value === '0' };
+        const preset = rfc9440({ ...verdict, hasErrorNumbers });
+        const running = await run(framework, start, preset, { authorities: other.cert }, sent);
+        try {
+          expect([hasErrorNumbers, await running.status(sent)]).toEqual([hasErrorNumbers, status]);
+        } finally {
+          await running.stop();
+        }
+      }
+    },
+  );
+});
+
 interface Running {
-  status(identity: Identity | undefined, headers?: Record<string, string>): Promise<number>;
+  status(
+    identity: Pick<Identity, 'cert' | 'key'> | undefined,
+    headers?: Record<string, string>,
+  ): Promise<number>;
   /** What the proxy wrote for the first client. */
   written(): string;
   stop(): Promise<void>;
 }
 
-async function run(framework: Framework, start: (typeof forms)[0][1], preset: ProxyPreset): Promise<Running> {
-  const server = pretendServer(() => boundClaims(pki.alice));
+async function run(
+  framework: Framework,
+  start: (typeof forms)[0][1],
+  preset: ProxyPreset,
+  certificatePolicy?: CertificatePolicyOptions,
+  bound: Pick<Identity, 'thumbprint'> = pki.alice,
+): Promise<Running> {
+  const server = pretendServer(() => boundClaims(bound as Identity));
   const certificate = proxyHeader(preset, { trust: 'loopback', secret });
-  const { listener } = createApi(framework, optionsOver(server, undefined, { certificate }));
+  const { listener } = createApi(
+    framework,
+    optionsOver(server, undefined, { certificate, ...(certificatePolicy && { certificatePolicy }) }),
+  );
   let written = '';
   const api: Server = createServer((req, res) => {
     written ||= String(req.headers[preset.header] ?? '');

@@ -438,9 +438,31 @@ const optionsOf: Record<string, readonly string[]> = {
   cloudflare: [...verdictNames, 'encoding'],
   f5: ['header', 'encoding'],
   kong: ['header', 'encoding'],
-  rfc9440: [...verdictNames, 'isVerified', 'chainHeader'],
-  customHeader: ['header', 'decode', 'name', 'verifyHeader', 'isVerified', 'thumbprintOnly'],
+  rfc9440: [...verdictNames, 'isVerified', 'hasErrorNumbers', 'chainHeader'],
+  customHeader: [
+    'header',
+    'decode',
+    'name',
+    'verifyHeader',
+    'isVerified',
+    'hasErrorNumbers',
+    'thumbprintOnly',
+  ],
 };
+
+it.each([
+  ['rfc9440()', core.rfc9440],
+  [
+    'customHeader()',
+    (given: core.Rfc9440Options) => core.customHeader({ header: 'x', decode: () => undefined, ...given }),
+  ],
+])('%s has error numbers only if the option says so, next to the header of the verdict', (path, make) => {
+  const verdict = { verifyHeader: 'x-verify', isVerified: (value: string) => value === '0' };
+  expect(make(verdict).verdict).not.toHaveProperty('hasErrorNumbers');
+  expect(make({ ...verdict, hasErrorNumbers: false }).verdict).not.toHaveProperty('hasErrorNumbers');
+  expect(make({ ...verdict, hasErrorNumbers: true }).verdict).toMatchObject({ hasErrorNumbers: true });
+  expect(() => make({ hasErrorNumbers: true })).toThrow(`${path}.hasErrorNumbers`);
+});
 
 const exported = new Map<string, unknown>(Object.entries(core));
 

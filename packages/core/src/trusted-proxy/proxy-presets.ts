@@ -106,10 +106,17 @@ export const userVerdictOptions = optionGroup({
   /**
    * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true`
    * does. Needs `verifyHeader`. If it does not, `certificatePolicy.authorities` refuses the certificate,
-   * unless the value is one of NGINX, Apache or HAProxy that is known to be about something else than
-   * revocation. Default: none.
+   * unless the value is known to be about something else than revocation: NONE, GENEROUS, RESUMED,
+   * `FAILED:` with a reason of OpenSSL, an error of OpenSSL by its name (`X509_V_ERR_...`), or by its
+   * number if `hasErrorNumbers` is `true`. Default: none.
    */
   isVerified: optional(userVerdict),
+  /**
+   * Set it to `true` if `verifyHeader` holds OpenSSL's errors by their numbers, as HAProxy writes them.
+   * Without it a number that `isVerified` does not accept may mean that the certificate is revoked, and
+   * `certificatePolicy.authorities` refuses the certificate. Needs `verifyHeader`. Default `false`.
+   */
+  hasErrorNumbers: withDefault(flag, false),
 });
 
 /** How a preset reads the verdict. */
@@ -629,7 +636,9 @@ export function rfc9440(options: Rfc9440Options = {}): ProxyPreset {
 }
 
 /** Returns how to read the verdict, whose header and reading belong together. */
-function readUserVerdict(given: OptionReader<typeof userVerdictOptions>): { isVerified?: Verdict } {
+function readUserVerdict(
+  given: OptionReader<typeof userVerdictOptions>,
+): Pick<PresetData, 'isVerified' | 'hasErrorNumbers'> {
   for (const [one, other] of [
     ['verifyHeader', 'isVerified'],
     ['isVerified', 'verifyHeader'],
@@ -639,7 +648,14 @@ function readUserVerdict(given: OptionReader<typeof userVerdictOptions>): { isVe
     }
   }
   const isVerified = given.get('isVerified');
-  return isVerified === undefined ? {} : { isVerified };
+  const hasErrorNumbers = given.get('hasErrorNumbers');
+  if (hasErrorNumbers && isVerified === undefined) {
+    throw createLonely(given.pathOf('hasErrorNumbers'), 'verifyHeader');
+  }
+  return {
+    ...(isVerified !== undefined && { isVerified }),
+    ...(hasErrorNumbers && { hasErrorNumbers }),
+  };
 }
 
 const userDecoder = functionLike<(value: string) => Uint8Array | { readonly thumbprint: string } | undefined>(
