@@ -170,6 +170,15 @@ describe('how long a cached answer is used', () => {
 });
 
 describe('refreshAhead', () => {
+  it('the cached answer for a client that may not have it asked begins no refresh', async () => {
+    const { ask, cache, read, server } = cacheOver(undefined, { refreshAhead: 20 });
+    await ask('t');
+    vi.advanceTimersByTime(45_000);
+    expect(await cache.findWithoutAsking('t', server)).toMatchObject({ issuer });
+    await turn();
+    expect(read).toHaveBeenCalledOnce();
+  });
+
   it('a token in use is asked about again from refreshAhead before its end, and no request waits', async () => {
     const { cached, ask, read } = cacheOver(undefined, { refreshAhead: 20 });
     await ask('t');

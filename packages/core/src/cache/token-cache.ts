@@ -148,7 +148,7 @@ export class TokenCache {
    *
    * @param presented the argument of `requesterOf`, which is called only for a refresh
    * @param requesterOf returns the request and the client for which the answer is refreshed; failures
-   * of the refresh count for that client
+   * of the refresh count for that client. Without it nothing is refreshed
    * @param hash `hashOf(token)`, where it is known
    * @param now milliseconds since the epoch
    */
@@ -156,7 +156,7 @@ export class TokenCache {
     token: string,
     server: TokenServer,
     presented: Presented,
-    requesterOf: (presented: Presented) => Requester | undefined,
+    requesterOf: ((presented: Presented) => Requester | undefined) | undefined,
     hash = hashOf(token),
     now = Date.now(),
   ): TokenAnswer | undefined {
@@ -169,7 +169,7 @@ export class TokenCache {
         return revoked;
       }
       if (usability === 'use') {
-        if (now >= this.#refreshFrom(entry)) {
+        if (requesterOf !== undefined && now >= this.#refreshFrom(entry)) {
           this.#refresh({ token, server, hash, key }, presented, requesterOf);
         }
         return entry.tokenClaims;
@@ -270,7 +270,7 @@ export class TokenCache {
    * not asked.
    */
   async findWithoutAsking(token: string, server: TokenServer): Promise<TokenAnswer | undefined> {
-    const cached = this.useCached(token, server, undefined, noRequester);
+    const cached = this.useCached(token, server, undefined, undefined);
     if (cached !== undefined) {
       return cached;
     }
@@ -673,8 +673,6 @@ function questionAbout(
 ): Question {
   return { token, server, hash, key: hash + server.id, requester };
 }
-
-const noRequester = (): undefined => undefined;
 
 /** A question about the token was sent, and the authorization server gave no answer to it. */
 const unanswered: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
