@@ -36,6 +36,13 @@ describe('lambdaEvent()', () => {
     expect(read(event)).toMatchObject({ thumbprint: kit.certificate.thumbprint, verified: true });
   });
 
+  it('keeps what follows the first certificate as its chain', () => {
+    const certificate = read(http(pem + pemOf(kit.otherCertificate)));
+    expect(certificate?.intermediates?.map((der) => Buffer.from(der))).toEqual([
+      Buffer.from(kit.otherCertificate.der as Uint8Array),
+    ]);
+  });
+
   it.each([
     ['no place for it', { requestContext: {} }],
     ['null in both places', { requestContext: { authentication: { clientCert: null }, identity: null } }],

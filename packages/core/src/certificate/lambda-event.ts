@@ -83,7 +83,10 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
       return refuse(decoded.kind === 'malformed' ? decoded.why : 'not PEM');
     }
     // API Gateway ends the handshake where the chain does not lead to its trust store.
-    const certificate = new ClientCertificate(decoded.der, { verified: true });
+    const certificate = new ClientCertificate(decoded.der, {
+      verified: true,
+      intermediates: decoded.intermediates,
+    });
     known.set(pem, certificate);
     return certificate;
   };
