@@ -21,7 +21,9 @@ const audienceNotEnforced =
   'in code';
 
 /**
- * Reports each setting that switches a check off, so that the operator learns of it at start-up.
+ * Reports the settings that an operator probably did not mean, or must not forget, at start-up: an
+ * audience that the environment leaves unchecked, a binding that is not enforced, and clients that share
+ * one allowance. Other settings that weaken a check are written in code, and count as meant.
  */
 export function reportUnsafeSettings(settings: Settings, report: ReportProblem): void {
   if (settings.isAudienceUncheckedByEnvironment) {
