@@ -310,6 +310,10 @@ export function createAdmission({
     const shown = dpop?.proofOf(req);
     // With `binding: 'report'` a request may have been accepted without its proof being used up.
     const proof = shown?.isUsedUp === true ? shown.proof : undefined;
+    // The request may be checked again long after its first check.
+    if (typeof answer !== 'string') {
+      await decider.prepare(answer, certificate, proof);
+    }
     const fresh = decider.decide(answer, certificate, proof, req, turnAtStart, Date.now());
     Authorization.replace(authorization, fresh);
     return fresh;
