@@ -22,9 +22,9 @@ export interface Case {
 }
 
 /**
- * Decides as the API would, with its own options, and says why. Sends no request to an authorization server. A
- * `certificatePolicy` may fetch what it needs. What neither
- * options nor environment say of issuer and audience can't be compared, which is said.
+ * Decides as the API would, with its own options, and says why. Sends no request to an authorization
+ * server; a `certificatePolicy` may fetch what it needs. What neither options nor environment say of
+ * issuer and audience can't be compared, which is said.
  */
 export async function decide(
   { claims, certificate, signer }: Case,
