@@ -136,7 +136,7 @@ describe('a store in trouble', () => {
     expect(report.mock.calls).toEqual([
       [
         'shared_cache_suspended',
-        'sharedCache.store failed or was too slow 5 times in a row; it is tried every second',
+        'sharedCache.store failed or was too slow 5 times in a row (ECONNREFUSED); it is tried every second',
       ],
     ]);
     await passing(shared.get('key'));

@@ -3,6 +3,7 @@ import type { ReportProblem } from '../observe/events.js';
 import { type AttemptOutcome, CircuitBreaker, CircuitOpen } from '../shared/circuit-breaker.js';
 import { ignoreRejection } from '../shared/promises.js';
 import { createSeal, type Seal } from '../shared/sealing.js';
+import { describeStoreError } from '../shared/store-error.js';
 import { withTimeLimit } from '../shared/time-limit.js';
 import { isTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 
@@ -87,6 +88,8 @@ export class SharedCache {
   readonly #rules: SharedCacheRules;
   readonly #seals: readonly [Seal, ...Seal[]];
   readonly #breaker: CircuitBreaker;
+  /** Why the store or the lock failed last. */
+  #failure: unknown;
 
   constructor(rules: SharedCacheRules, report: ReportProblem) {
     this.#rules = rules;
@@ -96,7 +99,8 @@ export class SharedCache {
       report(
         isOpen ? 'shared_cache_suspended' : 'shared_cache_resumed',
         isOpen
-          ? 'sharedCache.store failed or was too slow 5 times in a row; it is tried every second'
+          ? 'sharedCache.store failed or was too slow 5 times in a row ' +
+              `(${describeStoreError(this.#failure)}); it is tried every second`
           : 'sharedCache.store answers again',
       ),
     );
@@ -198,9 +202,18 @@ export class SharedCache {
     }
   }
 
+  async #call<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await withTimeLimit(this.#rules.timeout, work);
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+  }
+
   async #try<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await this.#breaker.run(() => withTimeLimit(this.#rules.timeout, work), classifyOutcome);
+      return await this.#breaker.run(() => this.#call(work), classifyOutcome);
     } catch {
       return undefined;
     }

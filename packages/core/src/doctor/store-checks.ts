@@ -7,8 +7,8 @@ import { ENTRY_SEAL } from '../revocation/log-seals.js';
 import type { LogRules, RevocationLogPage } from '../revocation/revocation-log.js';
 import { ignoreRejection } from '../shared/promises.js';
 import { createSeal } from '../shared/sealing.js';
+import { callStore } from '../shared/store-call.js';
 import { describeStoreError } from '../shared/store-error.js';
-import { withTimeLimit } from '../shared/time-limit.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
 /** Seconds for each try: longer than any request would wait. */
@@ -52,8 +52,8 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
   if (revocations.channel !== undefined) {
     const { channel } = revocations.channel;
     const nothing = (): void => undefined;
-    const joined = await tryOrCapture(() =>
-      channel.subscribe({ message: nothing, interrupted: nothing, restored: nothing }),
+    const joined = await tryOrCapture((signal) =>
+      channel.subscribe({ message: nothing, interrupted: nothing, restored: nothing }, signal),
     );
     await tryOrCapture(async () => joined.value?.());
     findings.push(
@@ -94,9 +94,8 @@ async function checkLog({ log, secrets }: LogRules): Promise<Finding> {
   let count = 0;
   let end: string | undefined;
   do {
-    const signal = AbortSignal.timeout(PATIENCE * 1000);
     const since = newest?.position;
-    const { value: page, error } = await tryOrCapture(() => log.read({ since, wait: 1, signal }));
+    const { value: page, error } = await tryOrCapture((signal) => log.read({ since, wait: 1, signal }));
     if (page === undefined) {
       return problem(
         'revocation_log_unreachable',
@@ -154,9 +153,9 @@ interface Captured<T> {
   readonly error?: unknown;
 }
 
-async function tryOrCapture<T>(run: () => Promise<T>): Promise<Captured<T>> {
+async function tryOrCapture<T>(run: (signal: AbortSignal) => Promise<T>): Promise<Captured<T>> {
   try {
-    return { value: await withTimeLimit(PATIENCE, run) };
+    return { value: await callStore(PATIENCE, run) };
   } catch (error) {
     return { error };
   }

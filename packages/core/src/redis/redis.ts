@@ -26,7 +26,7 @@ export interface RedisClient {
 export interface RedisSubscriber {
   connect(): Promise<unknown>;
   subscribe(channel: string, listener: (message: string) => void): Promise<unknown>;
-  on(event: 'error' | 'reconnecting' | 'end' | 'ready', listener: () => void): unknown;
+  on(event: 'error' | 'reconnecting' | 'end' | 'ready', listener: (error?: unknown) => void): unknown;
   destroy?(): unknown;
   disconnect?(): unknown;
 }
@@ -54,11 +54,21 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
         isGivenUp = true;
         return (subscriber.destroy ?? subscriber.disconnect)?.call(subscriber);
       };
+      let trouble: unknown;
       // Without an end, a client that waits for Redis would keep the process alive.
-      signal?.addEventListener('abort', () => void end().catch(() => undefined), { once: true });
-      const onInterrupted = () => isGivenUp || interrupted();
-      const listen = (event: 'error' | 'reconnecting' | 'end' | 'ready', hear: () => void): void =>
-        ignoreRejection(subscriber.on(event, hear));
+      const abandoned =
+        signal &&
+        abandonedBy(signal, { end: () => void end().catch(() => undefined), trouble: () => trouble });
+      const onInterrupted = (error?: unknown) => {
+        trouble = error ?? trouble;
+        if (!isGivenUp) {
+          interrupted(error);
+        }
+      };
+      const listen = (
+        event: 'error' | 'reconnecting' | 'end' | 'ready',
+        hear: (error?: unknown) => void,
+      ): void => ignoreRejection(subscriber.on(event, hear));
       listen('error', onInterrupted);
       listen('reconnecting', onInterrupted);
       listen('end', onInterrupted);
@@ -68,8 +78,13 @@ export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations
       // A client that is ended while it connects may connect all the same.
       listen('ready', () => (isGivenUp ? void end().catch(() => undefined) : onReady()));
       try {
-        await subscriber.connect();
-        await subscriber.subscribe(name, message);
+        const join = async () => {
+          await subscriber.connect();
+          await subscriber.subscribe(name, message);
+        };
+        const joining = join();
+        ignoreRejection(joining);
+        await Promise.race([joining, ...(abandoned === undefined ? [] : [abandoned.rejection])]);
       } catch (error) {
         // A Redis user without the right to subscribe must not leave a connection behind at each
         // attempt.
@@ -126,7 +141,7 @@ export interface RedisLogConnection extends RedisLogCommands {
   // biome-ignore lint/suspicious/noExplicitAny: each kind of client takes other parameters
   sendCommand?(...parameters: any[]): Promise<unknown>;
   connect(): Promise<unknown>;
-  on(event: 'connect' | 'error' | 'ready', listener: () => void): unknown;
+  on(event: 'connect' | 'error' | 'ready', listener: (error?: unknown) => void): unknown;
   /** Ends the connection at once (version 5 or later). Default: `disconnect` is called. */
   destroy?(): unknown;
   /** Ends the connection at once (version 4). Default: not called. */
@@ -206,9 +221,11 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     signal.throwIfAborted();
     const own = idle.pop() ?? connectionBy(client);
     const openedAfter = reconnects;
-    signal.addEventListener('abort', own.end, { once: true });
+    const abandoned = abandonedBy(signal, own);
     try {
-      const result = await run(await own.connected);
+      const running = own.connected.then(run);
+      ignoreRejection(running);
+      const result = await Promise.race([running, abandoned.rejection]);
       if (openedAfter !== reconnects) {
         own.end();
       } else if (!signal.aborted) {
@@ -221,7 +238,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       endIdle();
       throw error;
     } finally {
-      signal.removeEventListener('abort', own.end);
+      abandoned.forget();
     }
   }
 
@@ -366,6 +383,28 @@ interface Connection {
   readonly connected: Promise<RedisLogConnection>;
   /** Ends it for good, also while it is on its way. */
   end(): void;
+  /** Why it is not connected, as the client emitted it last: the client tries again and again. */
+  trouble(): unknown;
+}
+
+/** Ends a connection when the signal fires. Rejects then if the connection knows why it is not there. */
+function abandonedBy(
+  signal: AbortSignal,
+  { end, trouble }: Pick<Connection, 'end' | 'trouble'>,
+): { readonly rejection: Promise<never>; forget(): void } {
+  let onAbort = end;
+  const rejection = new Promise<never>((_resolve, reject) => {
+    onAbort = () => {
+      const why = trouble();
+      end();
+      if (why !== undefined) {
+        reject(why);
+      }
+    };
+  });
+  ignoreRejection(rejection);
+  signal.addEventListener('abort', onAbort, { once: true });
+  return { rejection, forget: () => signal.removeEventListener('abort', onAbort) };
 }
 
 function connectionBy(client: RedisLogClient): Connection {
@@ -378,18 +417,27 @@ function connectionBy(client: RedisLogClient): Connection {
       .catch(() => undefined);
   };
   const endAgain = (): unknown => isEnded && end();
-  // Without a listener the process would end. The command that fails reports the failure.
-  ignoreRejection(opened.on('error', () => undefined));
+  let trouble: unknown;
+  // Without a listener the process would end.
+  ignoreRejection(
+    opened.on('error', (error) => {
+      trouble = error;
+    }),
+  );
+  const markReady = (): void => {
+    trouble = undefined;
+    endAgain();
+  };
   // A client that is ended while it connects may connect all the same.
   ignoreRejection(opened.on('connect', endAgain));
-  ignoreRejection(opened.on('ready', endAgain));
+  ignoreRejection(opened.on('ready', markReady));
   const connect = async (): Promise<RedisLogConnection> => {
     await opened.connect();
     return opened;
   };
   const connected = connect();
   ignoreRejection(connected);
-  return { connected, end };
+  return { connected, end, trouble: () => trouble };
 }
 
 /** The position that a stream gave last. An entry that is deleted leaves it as it is. */

@@ -110,8 +110,11 @@ export class ChannelSync {
       const end = await this.#channel.subscribe(
         {
           message: (message) => this.#receive(message),
-          interrupted: () =>
-            this.#markUnsynced('the connection to the channel of revocations is interrupted'),
+          interrupted: (error) =>
+            this.#markUnsynced(
+              'the connection to the channel of revocations is interrupted' +
+                (error === undefined ? '' : `: ${describeStoreError(error)}`),
+            ),
           restored: () => this.#restore(),
         },
         this.#closing.signal,

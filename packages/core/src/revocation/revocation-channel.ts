@@ -26,8 +26,8 @@ export interface RevocationChannel {
 export interface RevocationChannelListener {
   /** A message arrived. */
   readonly message: (message: string) => void;
-  /** Messages may be missed from now on. */
-  readonly interrupted: () => void;
+  /** Messages may be missed from now on. `error` says why, if it is known. */
+  readonly interrupted: (error?: unknown) => void;
   /** It listens again. */
   readonly restored: () => void;
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withTimeLimit } from '../shared/time-limit.js';
+import { callStore } from '../shared/store-call.js';
 import { READ_WAIT, STORE_TIMEOUT } from './log-timing.js';
 import type { RevocationLog, RevocationLogPage, RevocationLogQuery } from './revocation-log.js';
 
@@ -35,12 +35,6 @@ export class TimedLog {
   async #bounded<T>(seconds: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     // What waits until the process has left is not done any more.
     this.#closing.throwIfAborted();
-    const timedOut = new AbortController();
-    const signal = AbortSignal.any([this.#closing, timedOut.signal]);
-    try {
-      return await withTimeLimit(seconds, () => run(signal));
-    } finally {
-      timedOut.abort();
-    }
+    return callStore(seconds, run, this.#closing);
   }
 }

@@ -23,13 +23,21 @@ const MAX_CAUSES = 10;
  * quote an address with its password, or a command with it.
  */
 export function describeStoreError(error: unknown): string {
+  return codeOfStoreError(error) ?? classOf(error) ?? describeError(error);
+}
+
+/**
+ * Returns what the first of an error and its causes says that has a code; `undefined` if none has. That a
+ * call was aborted is no cause.
+ */
+export function codeOfStoreError(error: unknown): string | undefined {
   for (const one of withCauses(error)) {
-    const code = explainCode(one);
+    const code = read(one, 'code') === 'ABORT_ERR' ? undefined : explainCode(one);
     if (code !== undefined) {
       return code;
     }
   }
-  return classOf(error) ?? describeError(error);
+  return undefined;
 }
 
 function explainCode(error: unknown): string | undefined {
