@@ -130,6 +130,10 @@ describe.each(careful)('%s', (name) => {
     ['54'],
     ['75'],
     ['1'],
+    // INVALID_CALL and STORE_LOOKUP, of OpenSSL or of BoringSSL.
+    ['65'],
+    ['66'],
+    ['69'],
     ['70'],
     ['99'],
     ['1000'],
@@ -148,6 +152,9 @@ describe.each(careful)('%s', (name) => {
     'FAILED:certificate has expired',
     "FAILED:unable to decrypt certificate's signature",
     'FAILED:unable to verify the first certificate',
+    'FAILED:Subject name empty',
+    'FAILED:Cannot find certificate signature algorithm',
+    'FAILED:Certificate Transparency required, but no valid SCTs found',
     'X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
   ])('lets authorities decide after %s', (verdict) => {
     const certificate = through(name, [verdict]);
@@ -266,4 +273,15 @@ it('what another copy of this package says of it stays', () => {
   expect(made({ verifyError: 'TLS says CERT_HAS_EXPIRED' })).toBe(true);
   expect(made({})).toBe(true);
   expect(made({ verified: true })).toBe(false);
+});
+
+it.each([
+  [null, 'null'],
+  [0, 'a number'],
+  ['', 'a string'],
+  ['FAILED:certificate revoked', 'a string'],
+])('a certificate is not made with the verdict %j', (verified, got) => {
+  expect(() => new ClientCertificate(der, { verified: verified as never })).toThrow(
+    `ClientCertificate: expected true, false or undefined as \`verified\`, got ${got}`,
+  );
 });

@@ -75,7 +75,7 @@ export class ClientCertificate {
     // Of any realm: Node's own bytes are no instances of a vm context's Uint8Array.
     this.#der = isUint8Array(from) ? Uint8Array.from(from) : undefined;
     this.thumbprint = this.#der === undefined ? givenThumbprint(from) : thumbprintOf(this.#der);
-    this.verified = Object.hasOwn(facts, 'verified') ? facts.verified : undefined;
+    this.verified = Object.hasOwn(facts, 'verified') ? givenVerdict(facts.verified) : undefined;
     this.verifyError = Object.hasOwn(facts, 'verifyError') ? facts.verifyError : undefined;
     const mayBeRevoked: unknown = Object.hasOwn(facts, 'mayBeRevoked') ? facts.mayBeRevoked : undefined;
     this.mayBeRevoked = mayBeRevoked === undefined ? this.verified === false : mayBeRevoked !== false;
@@ -160,6 +160,17 @@ export class ClientCertificate {
   toJSON(): { thumbprint: string } {
     return { thumbprint: this.thumbprint };
   }
+}
+
+/** Another value would be neither true nor false to what reads it, and so hide a bad verdict. */
+function givenVerdict(verified: unknown): boolean | undefined {
+  if (verified !== undefined && typeof verified !== 'boolean') {
+    const got = verified === null ? 'null' : `a ${typeof verified}`;
+    throw new TellableError(
+      `ClientCertificate: expected true, false or undefined as \`verified\`, got ${got}`,
+    );
+  }
+  return verified;
 }
 
 function givenThumbprint(from: unknown): string {

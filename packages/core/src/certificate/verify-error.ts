@@ -110,6 +110,9 @@ const revocationWord = /revo[ck]|crl|ocsp/i;
 /** Errors whose name leaves open what went wrong, also with a revocation list. */
 const openErrors = ['UNSPECIFIED', 'OUT_OF_MEM', 'APPLICATION_VERIFICATION', 'INVALID_CALL', 'STORE_LOOKUP'];
 
+/** INVALID_CALL and STORE_LOOKUP of BoringSSL and AWS-LC. Nothing says which library wrote a number. */
+const openNumbers = ['65', '66'];
+
 /** The errors of OpenSSL that are not about revocation. */
 const otherErrors: ReadonlySet<string> = new Set(
   Object.values(errorNames).filter((name) => !revocationWord.test(name) && !openErrors.includes(name)),
@@ -162,6 +165,39 @@ const otherReasons: ReadonlySet<string> = new Set([
   'EE certificate key too weak',
   'CA certificate key too weak',
   'CA signature digest algorithm too weak',
+  'proxy path length constraint exceeded',
+  'proxy certificates not allowed, please set the appropriate flag',
+  "RFC 3779 resource not subset of parent's resources",
+  'Suite B: certificate version invalid',
+  'Suite B: invalid public key algorithm',
+  'Suite B: invalid ECC curve',
+  'Suite B: invalid signature algorithm',
+  'Suite B: curve not allowed for this LOS',
+  'Suite B: cannot sign P-384 with P-256',
+  'hostname mismatch',
+  'email address mismatch',
+  'IP address mismatch',
+  'no matching DANE TLSA records',
+  'Certificate Transparency required, but no valid SCTs found',
+  'proxy subject name violation',
+  'Cannot find certificate signature algorithm',
+  'subject signature algorithm and issuer public key algorithm mismatch',
+  'cert info signature and signature algorithm mismatch',
+  'Path length invalid for non-CA cert',
+  'Path length given without key usage keyCertSign',
+  'Key usage keyCertSign invalid for non-CA cert',
+  'Issuer name empty',
+  'Subject name empty',
+  'Missing Authority Key Identifier',
+  'Missing Subject Key Identifier',
+  'Empty Subject Alternative Name extension',
+  'Subject empty and Subject Alt Name extension not critical',
+  'Basic Constraints of CA cert not marked critical',
+  'Authority Key Identifier marked critical',
+  'Subject Key Identifier marked critical',
+  'CA cert does not include key usage extension',
+  'Using cert extension requires at least X509v3',
+  'Certificate public key has explicit ECC parameters',
 ]);
 
 /**
@@ -229,7 +265,9 @@ function isAboutSomethingElse(value: string, hasErrorNumbers: boolean): boolean 
     return otherReasons.has(value.slice('FAILED:'.length));
   }
   if (Object.hasOwn(errorNames, value)) {
-    return hasErrorNumbers && !mayErrorBeRevocation(errorNames[value] as string);
+    return (
+      hasErrorNumbers && !openNumbers.includes(value) && !mayErrorBeRevocation(errorNames[value] as string)
+    );
   }
   const name = /^X509_V_ERR_(.+)$/.exec(value)?.[1];
   return name !== undefined && !mayErrorBeRevocation(name);
