@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { vi } from 'vitest';
 import {
   type Revocation,
-  type RevocationMemory,
   type RevocationNotice,
   Revocations,
+  type RevocationsRules,
   toWrittenRevocation,
 } from '../../packages/core/src/revocation/revocations.js';
 
 /** What a process remembers of revocations; alone unless `from` says otherwise. */
-export function remembered(changes: Partial<RevocationMemory> = {}): Revocations {
+export function remembered(changes: Partial<RevocationsRules> = {}): Revocations {
   return new Revocations({
     maxTokenLifetime: 3_600,
     maxAgeWhileUnsynced: 5,

@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type {
   DatedToken,
-  RevocationMemory,
   Revocations,
+  RevocationsRules,
 } from '../../../packages/core/src/revocation/revocations.js';
 import { readTokenClaims, type TokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { noticeOf, remembered } from '../../support/revocations.js';
@@ -23,7 +23,7 @@ afterEach(() => {
 const report = vi.fn();
 beforeEach(() => report.mockReset());
 
-const small = (changes: Partial<RevocationMemory> = {}): Revocations =>
+const small = (changes: Partial<RevocationsRules> = {}): Revocations =>
   remembered({ maxRevocations: 100, report, ...changes });
 
 /** Revokes the tokens of so many subjects, of one issuer or of each. */

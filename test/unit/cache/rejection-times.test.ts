@@ -12,7 +12,7 @@ afterEach(() => vi.restoreAllMocks());
 function timesOf(count: number): RejectionTimes {
   const times = new RejectionTimes(3);
   for (now = 1; now <= count; now += 1) {
-    times.set(String(now));
+    times.noteRejection(String(now));
   }
   return times;
 }
@@ -20,10 +20,15 @@ function timesOf(count: number): RejectionTimes {
 it('says of a token when it was last found not active, and nothing of another one', () => {
   const times = timesOf(3);
   now = 9;
-  times.set('2');
-  expect(['1', '2', '3', 'other'].map((key) => times.get(key))).toEqual([1, 9, 3, Number.NEGATIVE_INFINITY]);
-  expect(times.latest('2')).toBe(9);
-  expect(times.latest('other')).toBe(Number.NEGATIVE_INFINITY);
+  times.noteRejection('2');
+  expect(['1', '2', '3', 'other'].map((key) => times.rejectedAt(key))).toEqual([
+    1,
+    9,
+    3,
+    Number.NEGATIVE_INFINITY,
+  ]);
+  expect(times.mayBeRejectedUntil('2')).toBe(9);
+  expect(times.mayBeRejectedUntil('other')).toBe(Number.NEGATIVE_INFINITY);
 });
 
 it.each([3, 4, 5, 6, 7, 8, 9, 10, 50])(
@@ -31,12 +36,12 @@ it.each([3, 4, 5, 6, 7, 8, 9, 10, 50])(
   (count) => {
     const times = timesOf(count);
     const keys = Array.from({ length: count }, (_, i) => String(i + 1));
-    const remembered = keys.filter((key) => times.get(key) === Number(key));
+    const remembered = keys.filter((key) => times.rejectedAt(key) === Number(key));
     expect(remembered.slice(-3)).toEqual(keys.slice(-3));
     expect(remembered.length).toBeLessThanOrEqual(6);
     // No token is taken for active at a time at which it was found not active, remembered or not.
-    expect(keys.filter((key) => times.latest(key) < Number(key))).toEqual([]);
+    expect(keys.filter((key) => times.mayBeRejectedUntil(key) < Number(key))).toEqual([]);
     // What was asked after the last of those that are forgotten still counts.
-    expect(times.latest('other')).toBeLessThan(Math.max(1, count - 2));
+    expect(times.mayBeRejectedUntil('other')).toBeLessThan(Math.max(1, count - 2));
   },
 );

@@ -9,8 +9,8 @@ import { RequestRefused } from '../../../packages/core/src/errors.js';
 import type { CacheEvent } from '../../../packages/core/src/observe/events.js';
 import type {
   Revocation,
-  RevocationMemory,
   Revocations,
+  RevocationsRules,
 } from '../../../packages/core/src/revocation/revocations.js';
 import { type AttemptKind, CircuitOpen } from '../../../packages/core/src/shared/circuit-breaker.js';
 import {
@@ -55,7 +55,7 @@ const active = (changes: object = {}) =>
 
 interface Setup extends Partial<TokenCacheRules> {
   readonly shared?: object;
-  readonly memory?: Partial<RevocationMemory>;
+  readonly memory?: Partial<RevocationsRules>;
 }
 
 /** A cache over `read`, which stands for the authorization server. */
@@ -408,7 +408,7 @@ describe('an answer of the shared cache', () => {
   });
 
   /** A cache that asks about a token, and what happens to its shared tier meanwhile. */
-  function watched(memory: Partial<RevocationMemory>) {
+  function watched(memory: Partial<RevocationsRules>) {
     const happened: string[] = [];
     const shared = {
       ...sharing(),
@@ -437,7 +437,7 @@ describe('an answer of the shared cache', () => {
   );
 
   const listenForLong = (it: Revocations) => listenSince(it, now - 3_600 * seconds);
-  it.each<[string, RevocationMemory['from'], (revocations: Revocations) => void, boolean]>([
+  it.each<[string, RevocationsRules['from'], (revocations: Revocations) => void, boolean]>([
     ['a channel that is not heard yet', 'channel', () => undefined, false],
     ['a channel that is heard', 'channel', listenForLong, true],
     [

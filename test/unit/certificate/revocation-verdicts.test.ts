@@ -71,7 +71,7 @@ const anchors = () => new AuthoritySource([root.cert], 'authorities', () => unde
 function isAccepted(certificate: ClientCertificate): [client: boolean, proxy: boolean] {
   const outcome = new ChainVerification(anchors(), undefined).verify(certificate, Date.now());
   const proxy = new ProxyRecognition('a.b', { ca: root.cert, subject: 'CN=client' }, () => undefined);
-  return ['path' in outcome, proxy.explainOther(certificate, Date.now()) === undefined];
+  return ['path' in outcome, proxy.explainMismatch(certificate, Date.now()) === undefined];
 }
 
 const aboutRevocation = [

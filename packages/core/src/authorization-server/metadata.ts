@@ -25,7 +25,7 @@ import { readRetryAfter, serverTrouble } from './retry-after.js';
 export type ReadServerMetadata = (requester?: Requester) => Promise<AuthorizationServer>;
 
 // RFC 8414 §3 first; servers that know OpenID Connect Discovery alone answer at the second.
-const locations = ['oauth2', 'oidc'] as const;
+const discoveryLocations = ['oauth2', 'oidc'] as const;
 
 /** How the metadata are come by and kept. */
 export interface MetadataRules {
@@ -116,7 +116,7 @@ export function createDiscovery(
 
 async function discoverServer(issuer: string, http: Http, signal: AbortSignal): Promise<AuthorizationServer> {
   let trouble: RequestRefused | undefined;
-  for (const algorithm of locations) {
+  for (const algorithm of discoveryLocations) {
     const url = new URL(issuer);
     const response = await discoveryRequest(url, { algorithm, [customFetch]: http, signal });
     if (response.status === 200) {

@@ -16,7 +16,7 @@ export class RejectionTimes {
   }
 
   /** Notes that the token was rejected just now. */
-  set(key: string): void {
+  noteRejection(key: string): void {
     const now = performance.now();
     if (this.#newer.size >= this.#size) {
       this.#forgottenUntil = this.#olderUntil;
@@ -28,7 +28,7 @@ export class RejectionTimes {
   }
 
   /** Returns when this token was last rejected, `-Infinity` if that is not remembered. */
-  get(key: string): number {
+  rejectedAt(key: string): number {
     return this.#newer.get(key) ?? this.#older.get(key) ?? Number.NEGATIVE_INFINITY;
   }
 
@@ -36,7 +36,7 @@ export class RejectionTimes {
    * Returns the last moment at which this token may have been rejected. A token that is not
    * remembered may be one of those that were forgotten, so it gets the last moment of all these.
    */
-  latest(key: string): number {
-    return Math.max(this.get(key), this.#forgottenUntil);
+  mayBeRejectedUntil(key: string): number {
+    return Math.max(this.rejectedAt(key), this.#forgottenUntil);
   }
 }

@@ -406,7 +406,7 @@ export class TokenCache {
     }
     // The clock of the process that asked may be ahead: it may have asked that much earlier.
     const askedFrom = performance.now() - (now - askedAt) - CLOCK_DIFFERENCE;
-    if (askedFrom <= this.#rejectionTimes.latest(key)) {
+    if (askedFrom <= this.#rejectionTimes.mayBeRejectedUntil(key)) {
       return undefined;
     }
     const known = this.#knownToken(question, claims, 'server', {
@@ -483,7 +483,7 @@ export class TokenCache {
         ? this.#knownToken(question, answer, 'server', { turn, turnTime: turnTime, shared: undefined })
         : this.#knownSelfContained(question, answer, turn, turnTime);
       const usability = await this.#usabilityInTime(known);
-      if (known.claimsFrom === 'server' && known.turnTime <= this.#rejectionTimes.get(key)) {
+      if (known.claimsFrom === 'server' && known.turnTime <= this.#rejectionTimes.rejectedAt(key)) {
         continue;
       }
       if (server.isSelfContained === true && this.#isRevokedByItself(question, answer, turn, turnTime)) {
@@ -559,7 +559,7 @@ export class TokenCache {
       turnTime: turnTime,
       shared: undefined,
     });
-    if (turnTime <= this.#rejectionTimes.get(key)) {
+    if (turnTime <= this.#rejectionTimes.rejectedAt(key)) {
       return 'token_inactive';
     }
     const usability = this.#revocations.usability(known);
@@ -657,7 +657,7 @@ export class TokenCache {
   #keepRejection({ key, server }: Question, rejection: TokenRejection): TokenRejection {
     this.#active.delete(key);
     if (server.readIntrospects) {
-      this.#rejectionTimes.set(key);
+      this.#rejectionTimes.noteRejection(key);
     }
     const from = Date.now();
     this.#rejections.set(key, { rejection, from, until: from + this.#rules.rejectionMaxAge * 1000 });

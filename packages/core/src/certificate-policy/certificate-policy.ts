@@ -29,7 +29,7 @@ import { type Authorities, AuthoritySource, authoritiesRule } from '../chain/aut
 import { ChainVerification } from '../chain/chain-verification.js';
 import { createRefusal, RequestRefused } from '../errors.js';
 import { createProblemReporter } from '../observe/events.js';
-import { createLonely, createMismatch, describeOptionsObject } from '../shared/option-errors.js';
+import { createMismatch, createMissingRequirement, describeOptionsObject } from '../shared/option-errors.js';
 import {
   nestedRule,
   type OptionReader,
@@ -295,7 +295,7 @@ function chainCheckOf(
   if (authorities === undefined) {
     const lonely = (['intermediates', 'revocationCheck'] as const).find((name) => !given.isMissing(name));
     if (lonely !== undefined) {
-      throw createLonely(given.pathOf(lonely), given.pathOf('authorities'));
+      throw createMissingRequirement(given.pathOf(lonely), given.pathOf('authorities'));
     }
     return undefined;
   }

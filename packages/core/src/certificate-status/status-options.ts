@@ -1,5 +1,5 @@
 import type { SecureContextOptions } from 'node:tls';
-import { createLonely } from '../shared/option-errors.js';
+import { createMissingRequirement } from '../shared/option-errors.js';
 import {
   type OptionReader,
   type OptionsOf,
@@ -121,7 +121,7 @@ export function resolveCertificateStatus(
   ] as const;
   for (const [name, method] of needed) {
     if (!given.isMissing(name) && !settings.by.includes(method)) {
-      throw createLonely(given.pathOf(name), `${given.pathOf('by')}: '${method}'`);
+      throw createMissingRequirement(given.pathOf(name), `${given.pathOf('by')}: '${method}'`);
     }
   }
   return Object.freeze({ ...settings, crlFilesPath: given.pathOf('crlFiles') });

@@ -1,6 +1,6 @@
 import type { ProofStore } from '../dpop/proof-use.js';
 import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from '../jose/signature-algorithms.js';
-import { createLonely, createMismatch } from '../shared/option-errors.js';
+import { createMismatch, createMissingRequirement } from '../shared/option-errors.js';
 import {
   nestedRule,
   type OptionReader,
@@ -128,7 +128,7 @@ export function resolveDpop(
   } = given.settings();
   for (const name of ['timeout', 'onStoreFailure'] as const) {
     if (!given.isMissing(name) && proofs === undefined) {
-      throw createLonely(given.pathOf(name), given.pathOf('store'));
+      throw createMissingRequirement(given.pathOf(name), given.pathOf('store'));
     }
   }
   if (nonce !== undefined && !given.isMissing('maxAge')) {

@@ -21,8 +21,8 @@ import {
 import { MAX_CLOCK_TOLERANCE } from '../shared/clock-difference.js';
 import {
   createConflict,
-  createLonely,
   createMismatch,
+  createMissingRequirement,
   described,
   refuseMisspeltVariable,
 } from '../shared/option-errors.js';
@@ -419,7 +419,7 @@ function resolveSelection(
 ): IssuerSelection | undefined {
   const selection = given.get('selectIssuer');
   if (selection !== undefined && given.isMissing('issuers')) {
-    throw createLonely('selectIssuer', 'issuers, which it selects from');
+    throw createMissingRequirement('selectIssuer', 'issuers, which it selects from');
   }
   const named = typeof selection === 'function' ? (selection.issuers ?? []) : [];
   const unknown = named.find((name) => !issuers.some(({ issuer }) => issuer === name));

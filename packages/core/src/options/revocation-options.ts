@@ -1,7 +1,7 @@
 import type { ChannelRules } from '../revocation/channel-sync.js';
 import type { RevocationChannel } from '../revocation/revocation-channel.js';
 import type { LogRules, RevocationLog } from '../revocation/revocation-log.js';
-import { createConflict, createLonely } from '../shared/option-errors.js';
+import { createConflict, createMissingRequirement } from '../shared/option-errors.js';
 import {
   type OptionReader,
   type OptionsOf,
@@ -83,7 +83,7 @@ export function resolveRevocations(given: OptionReader<typeof revocationOptions>
   const secrets = (log ?? channel) === undefined ? [] : given.getRequired('secret');
   for (const name of ['jwtsWithUnknownRevocation', 'maxWait'] as const) {
     if (!given.isMissing(name) && log === undefined) {
-      throw createLonely(`revocations.${name}`, 'revocations.log');
+      throw createMissingRequirement(`revocations.${name}`, 'revocations.log');
     }
   }
   if (log !== undefined) {

@@ -47,9 +47,9 @@ export type Revocation =
   | ({ readonly thumbprint: string } & OfOneIssuer);
 
 /** The claim by which tokens of a kind are found. */
-const claimOf = { jti: 'jti', subject: 'sub', clientId: 'client_id', session: 'sid' } as const;
+const claimNameOfKind = { jti: 'jti', subject: 'sub', clientId: 'client_id', session: 'sid' } as const;
 
-const claims = Object.entries(claimOf);
+const claimNames = Object.entries(claimNameOfKind);
 
 /** What is known of a token, with what the token is known by. */
 export interface DatedToken extends DatedClaims {
@@ -124,7 +124,7 @@ export interface NoticeReceipt {
 }
 
 /** How revocations are remembered. Times in seconds. */
-export interface RevocationMemory {
+export interface RevocationsRules {
   /** The longest life of a token. A revocation is remembered for `2 * clockTolerance` more. */
   readonly maxTokenLifetime: number;
   /** How long answers are used while revocations are not received. */
@@ -202,7 +202,7 @@ export class Revocations {
     acceptsUnknownRevocation,
     maxRevocations = DEFAULT_MAX_REVOCATIONS,
     report = () => undefined,
-  }: RevocationMemory) {
+  }: RevocationsRules) {
     this.#maxWait = maxWait * 1000;
     // A token that lives for `maxTokenLifetime` is accepted for that much longer: the clock of its server
     // may be ahead, and this one's behind.
@@ -627,7 +627,7 @@ function issuerIn(key: string): string {
  * name.
  */
 function revocationKeysOf({ hash, canonicalHash, tokenClaims }: Watched): ReadonlySet<string> {
-  const named = claims
+  const named = claimNames
     .map(([kind, claim]) => [kind, readOwnMember(tokenClaims.claims, claim)])
     .concat([
       ['subject', tokenClaims.subject],

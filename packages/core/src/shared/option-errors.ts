@@ -16,7 +16,7 @@ export function createConflict(path: string, other: string): ConfigurationError 
 }
 
 /** The error of an option that is of use only next to another one, which is missing. */
-export function createLonely(path: string, needed: string): ConfigurationError {
+export function createMissingRequirement(path: string, needed: string): ConfigurationError {
   return createMismatch(path, `${needed} next to it`, 'nothing there');
 }
 

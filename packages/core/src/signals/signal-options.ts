@@ -8,7 +8,7 @@ import {
   httpOptions,
   resolveHttp,
 } from '../options/issuer-options.js';
-import { createConflict, createLonely, createMismatch } from '../shared/option-errors.js';
+import { createConflict, createMismatch, createMissingRequirement } from '../shared/option-errors.js';
 import {
   nestedGroup,
   nestedRule,
@@ -248,7 +248,7 @@ function resolveCredentials(given: SignalsReader, http: { fetch: unknown }, isNe
     ? given.getRequired('clientAuthentication')
     : given.get('clientAuthentication');
   if (credentials !== undefined && !isNeeded) {
-    throw createLonely(given.pathOf('clientAuthentication'), 'poll or stream');
+    throw createMissingRequirement(given.pathOf('clientAuthentication'), 'poll or stream');
   }
   if (http.fetch !== undefined && credentials?.some(({ identity }) => identity !== undefined)) {
     throw createConflict(

@@ -132,7 +132,7 @@ export class ProxyRecognition {
   }
 
   /**
-   * Returns what to wait for before `explainOther()`; `undefined` if there is nothing. Rejects with
+   * Returns what to wait for before `explainMismatch()`; `undefined` if there is nothing. Rejects with
    * `RequestRefused`.
    */
   prepare(now: number): Promise<unknown> | undefined {
@@ -144,7 +144,7 @@ export class ProxyRecognition {
    *
    * @param now milliseconds since the epoch
    */
-  explainOther(certificate: ClientCertificate, now: number): string | undefined {
+  explainMismatch(certificate: ClientCertificate, now: number): string | undefined {
     // The names first: a path costs much more, and each peer that is trusted can ask for one.
     const why = this.#explainNames(certificate) ?? this.#explainChain(certificate, now);
     return why === undefined ? undefined : `${this.#path} expects ${this.#kind} ${this.#written}, ${why}`;

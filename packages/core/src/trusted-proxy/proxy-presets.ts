@@ -16,7 +16,7 @@ import {
   noCertificate,
   pem,
 } from '../certificate/encodings.js';
-import { createLonely, createMismatch } from '../shared/option-errors.js';
+import { createMismatch, createMissingRequirement } from '../shared/option-errors.js';
 import {
   OptionReader,
   type OptionsOf,
@@ -371,7 +371,7 @@ function xfcc(name: string, options: XfccOptions): ProxyPreset {
   const given = new OptionReader(`${name}()`, options, xfccOptions);
   const { header, forward, hops } = given.settings();
   if (forward === 'sanitize-set' && !given.isMissing('hops')) {
-    throw createLonely(given.pathOf('hops'), "forward: 'append-forward'");
+    throw createMissingRequirement(given.pathOf('hops'), "forward: 'append-forward'");
   }
   return preset(name, { header }, { header: 'x-forwarded-client-cert', decode: createXfccDecoder(hops) });
 }
@@ -644,13 +644,13 @@ function readUserVerdict(
     ['isVerified', 'verifyHeader'],
   ] as const) {
     if (!given.isMissing(one) && given.isMissing(other)) {
-      throw createLonely(given.pathOf(one), other);
+      throw createMissingRequirement(given.pathOf(one), other);
     }
   }
   const isVerified = given.get('isVerified');
   const hasErrorNumbers = given.get('hasErrorNumbers');
   if (hasErrorNumbers && isVerified === undefined) {
-    throw createLonely(given.pathOf('hasErrorNumbers'), 'verifyHeader');
+    throw createMissingRequirement(given.pathOf('hasErrorNumbers'), 'verifyHeader');
   }
   return {
     ...(isVerified !== undefined && { isVerified }),

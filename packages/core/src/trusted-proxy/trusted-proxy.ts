@@ -154,7 +154,8 @@ const noCertificateFault: TrustFault = {
 export function createTrustCheck({ trust, secret, proxyCertificate }: TrustSettings): TrustCheck {
   const isTrustedPeer = peerTest(trust);
   const hasSecret = secretTest(secret);
-  const hop = proxyCertificate === undefined ? undefined : hopCheck(proxyCertificate);
+  const proxyCertificateCheck =
+    proxyCertificate === undefined ? undefined : createProxyCertificateCheck(proxyCertificate);
   return {
     findFault: (req) => {
       if (!isTrustedPeer(req)) {
@@ -163,14 +164,14 @@ export function createTrustCheck({ trust, secret, proxyCertificate }: TrustSetti
       if (!hasSecret(req)) {
         return secretFault;
       }
-      return hop?.findFault(req);
+      return proxyCertificateCheck?.findFault(req);
     },
-    prepare: (now) => hop?.prepare(now),
+    prepare: (now) => proxyCertificateCheck?.prepare(now),
   };
 }
 
 /** Throws `ConfigurationError` for a named proxy that is not as it must be. */
-function hopCheck(given: ProxyCertificates): TrustCheck {
+function createProxyCertificateCheck(given: ProxyCertificates): TrustCheck {
   const items: readonly unknown[] = Array.isArray(given) ? given : [given];
   const path = 'proxyHeader().proxyCertificate';
   const thumbprints: ReadonlySet<string> = new Set(items.filter((item) => !isPlainObject(item)).map(String));
@@ -216,7 +217,7 @@ function hopCheck(given: ProxyCertificates): TrustCheck {
     }
     const faults: string[] = thumbprints.size > 0 ? ['its thumbprint is none of those listed'] : [];
     for (const proxy of proxies) {
-      const fault = proxy.explainOther(certificate, now);
+      const fault = proxy.explainMismatch(certificate, now);
       if (fault === undefined) {
         return undefined;
       }
