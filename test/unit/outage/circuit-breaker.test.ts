@@ -16,7 +16,9 @@ afterAll(() => clock.mockRestore());
 /** A breaker that opens after three failures, and tries once a second. */
 function breakerOf(failures = 3) {
   const changes: boolean[] = [];
-  const breaker = new CircuitBreaker({ failures, probeInterval: 1 }, (isOpen) => changes.push(isOpen));
+  const breaker = new CircuitBreaker({ maxFailures: failures, probeInterval: 1 }, (isOpen) =>
+    changes.push(isOpen),
+  );
   /** What an attempt of the client with these names comes to. */
   const attempt = async (names: string, comesTo: 'answered' | 'failed' | { restFor: number }) => {
     try {

@@ -166,7 +166,7 @@ it('a transmitter of Shared Signals has problems of its own', async () => {
 });
 
 it('what was under way when the breaker opened does not keep it open, nor close it', async () => {
-  const breaker = new CircuitBreaker({ failures: 1, probeInterval: 60 }, () => undefined);
+  const breaker = new CircuitBreaker({ maxFailures: 1, probeInterval: 60 }, () => undefined);
   const judge = (_result: unknown, error: unknown) => (error === undefined ? 'answered' : 'failed') as never;
   const held = deferred<string>();
   const late = breaker.run(() => held.promise, judge);

@@ -160,7 +160,7 @@ function createEndpoint(
   report: ReportProblem,
 ): Endpoint {
   const registration = registerBreaker({ issuer: server.name, endpoint: name });
-  const breaker = new CircuitBreaker({ failures: maxFailures, probeInterval: retryInterval }, (isOpen) => {
+  const breaker = new CircuitBreaker({ maxFailures, probeInterval: retryInterval }, (isOpen) => {
     registration.show(isOpen);
     const message = isOpen
       ? `${name} failed or asked for a pause ${maxFailures} times in a row; one request at a ` +

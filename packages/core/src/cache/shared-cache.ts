@@ -78,7 +78,7 @@ const LONGEST_WAIT = 500;
 /** Seconds that the options of an answer's life accept at most. */
 export const MAX_ANSWER_LIFE = { maxAge: 86_400, staleIfError: 86_400 } as const;
 
-const breakerRules = { failures: 5, probeInterval: 1 };
+const breakerRules = { maxFailures: 5, probeInterval: 1 };
 
 /**
  * A tier of the cache that several processes share. It can save a question, and do no more: a text

@@ -4,7 +4,7 @@ import type { ClientNames } from './client-names.js';
 /** When to pause the requests to an endpoint that fails. */
 export interface CircuitBreakerRules {
   /** Failures in a row that open the breaker. */
-  readonly failures: number;
+  readonly maxFailures: number;
   /** Seconds from the end of one attempt to the next one while the breaker is open. */
   readonly probeInterval: number;
 }
@@ -59,23 +59,23 @@ class Streak {
 const MAX_NAMES = 1_000;
 
 /**
- * The breaker opens for all after this many times `failures` in a row, also if one client may have
+ * The breaker opens for all after this many times `maxFailures` in a row, also if one client may have
  * caused all of them.
  */
 const ONE_CLIENTS_FACTOR = 20;
 
 /** The failures of attempts of one kind since the last answer. */
-class Failures {
+class Tally {
   /** Of each client, by each of its names. */
   readonly streaks = new LRUCache<string, Streak>({ max: MAX_NAMES });
   /** Of all clients. */
   all = new Streak();
-  /** The failures in a row, of which each client counts once. */
-  clients = 0;
+  /** The failures in a row: each named client counts once, each failure without a name counts too. */
+  distinctFailures = 0;
 
   /** Whether nothing failed since the last answer, so that there is nothing to clear either. */
   get areNone(): boolean {
-    return this.clients === 0 && this.all.failures === 0 && this.streaks.size === 0;
+    return this.distinctFailures === 0 && this.all.failures === 0 && this.streaks.size === 0;
   }
 
   streaksOf(clientNames: ClientNames): Streak[] {
@@ -89,7 +89,7 @@ class Failures {
     }
     this.streaks.clear();
     this.all = new Streak();
-    this.clients = 0;
+    this.distinctFailures = 0;
   }
 }
 
@@ -107,9 +107,9 @@ class Failures {
 export class CircuitBreaker {
   readonly #rules: CircuitBreakerRules;
   readonly #onChange: (isOpen: boolean) => void;
-  readonly #failures: Readonly<Record<AttemptKind, Failures>> = {
-    unknown: new Failures(),
-    known: new Failures(),
+  readonly #tallies: Readonly<Record<AttemptKind, Tally>> = {
+    unknown: new Tally(),
+    known: new Tally(),
   };
   #isOpen = false;
 
@@ -120,7 +120,7 @@ export class CircuitBreaker {
 
   /** Throws `CircuitOpen` when no attempt of this kind may be made now for this client. */
   check(clientNames: ClientNames = [], kind: AttemptKind = 'unknown'): void {
-    const wait = this.#waitOf(clientNames, this.#failures[kind]);
+    const wait = this.#waitOf(clientNames, this.#tallies[kind]);
     if (wait > 0) {
       throw new CircuitOpen(wait / 1000, kind);
     }
@@ -134,93 +134,87 @@ export class CircuitBreaker {
     kind: AttemptKind = 'unknown',
   ): Promise<T> {
     this.check(clientNames, kind);
-    const failures = this.#failures[kind];
-    const probed = this.#openStreaks(clientNames, failures);
+    const tally = this.#tallies[kind];
+    const probed = this.#openStreaks(clientNames, tally);
     for (const streak of probed) {
       streak.isProbing = true;
     }
     try {
       const result = await attempt();
-      this.#record(classify(result, undefined), clientNames, failures, probed);
+      this.#record(classify(result, undefined), clientNames, tally, probed);
       return result;
     } catch (error) {
-      this.#record(classify(undefined, error), clientNames, failures, probed);
+      this.#record(classify(undefined, error), clientNames, tally, probed);
       throw error;
     }
   }
 
   /** Milliseconds. */
-  #waitOf(clientNames: ClientNames, failures: Failures): number {
-    if (failures.areNone) {
+  #waitOf(clientNames: ClientNames, tally: Tally): number {
+    if (tally.areNone) {
       return 0;
     }
     const { probeInterval } = this.#rules;
-    const waits = this.#openStreaks(clientNames, failures).map((streak) => streak.wait(probeInterval));
+    const waits = this.#openStreaks(clientNames, tally).map((streak) => streak.wait(probeInterval));
     const wait = Math.max(0, ...waits);
     // A client that failed lets others try first.
-    const { all } = failures;
-    const isLater =
-      this.#isOpenForAll(failures) && !all.isProbing && failures.streaksOf(clientNames).length > 0;
+    const { all } = tally;
+    const isLater = this.#isOpenForAll(tally) && !all.isProbing && tally.streaksOf(clientNames).length > 0;
     return isLater ? Math.max(wait, all.wait(probeInterval) + probeInterval * 1000) : wait;
   }
 
   /** The streaks by which the breaker is open for this client. */
-  #openStreaks(clientNames: ClientNames, failures: Failures): Streak[] {
-    if (failures.areNone) {
+  #openStreaks(clientNames: ClientNames, tally: Tally): Streak[] {
+    if (tally.areNone) {
       return [];
     }
-    if (this.#isOpenForAll(failures)) {
-      return [failures.all];
+    if (this.#isOpenForAll(tally)) {
+      return [tally.all];
     }
-    const streaks = failures.streaksOf(clientNames);
+    const streaks = tally.streaksOf(clientNames);
     const isOpen =
       streaks.length === clientNames.length &&
-      streaks.every((streak) => streak.failures >= this.#rules.failures);
+      streaks.every((streak) => streak.failures >= this.#rules.maxFailures);
     return isOpen ? streaks : [];
   }
 
-  #isOpenForAll({ clients, all }: Failures): boolean {
-    const { failures } = this.#rules;
-    return clients >= failures || all.failures >= failures * ONE_CLIENTS_FACTOR;
+  #isOpenForAll({ distinctFailures, all }: Tally): boolean {
+    const { maxFailures } = this.#rules;
+    return distinctFailures >= maxFailures || all.failures >= maxFailures * ONE_CLIENTS_FACTOR;
   }
 
-  #record(
-    outcome: AttemptOutcome,
-    clientNames: ClientNames,
-    failures: Failures,
-    probed: readonly Streak[],
-  ): void {
+  #record(outcome: AttemptOutcome, clientNames: ClientNames, tally: Tally, probed: readonly Streak[]): void {
     for (const streak of probed) {
       streak.isProbing = false;
     }
     // What was under way when the breaker opened says nothing of now. After `inconclusive` the next
     // attempt may be made at once.
-    const wasUnderWay = probed.length === 0 && this.#openStreaks(clientNames, failures).length > 0;
+    const wasUnderWay = probed.length === 0 && this.#openStreaks(clientNames, tally).length > 0;
     if (wasUnderWay || outcome === 'inconclusive') {
       return;
     }
     if (outcome === 'answered') {
-      this.#failures.unknown.clear();
-      this.#failures.known.clear();
+      this.#tallies.unknown.clear();
+      this.#tallies.known.clear();
       this.#show(false);
       return;
     }
     const rest = typeof outcome === 'object' ? outcome.restFor : 0;
     const nextAttempt = performance.now() + Math.max(this.#rules.probeInterval, rest) * 1000;
-    failures.clients += failures.streaksOf(clientNames).length === 0 ? 1 : 0;
-    const streaks = clientNames.map((name) => failures.streaks.get(name) ?? new Streak());
+    tally.distinctFailures += tally.streaksOf(clientNames).length === 0 ? 1 : 0;
+    const streaks = clientNames.map((name) => tally.streaks.get(name) ?? new Streak());
     clientNames.forEach((name, index) => {
-      failures.streaks.set(name, streaks[index]);
+      tally.streaks.set(name, streaks[index]);
     });
-    for (const streak of [failures.all, ...streaks]) {
+    for (const streak of [tally.all, ...streaks]) {
       streak.failures += 1;
       streak.nextAttempt = nextAttempt;
     }
-    if (failures.clients < this.#rules.failures) {
+    if (tally.distinctFailures < this.#rules.maxFailures) {
       // One client may have caused all of it: the others wait no longer than they must.
-      failures.all.nextAttempt = performance.now() + this.#rules.probeInterval * 1000;
+      tally.all.nextAttempt = performance.now() + this.#rules.probeInterval * 1000;
     }
-    if (this.#openStreaks(clientNames, failures).length > 0) {
+    if (this.#openStreaks(clientNames, tally).length > 0) {
       this.#show(true);
     }
   }
