@@ -55,7 +55,7 @@ export function createCertificateReader(path: string, options: TlsClientAuthOpti
     return readGivenIdentity(path, options);
   }
   const given = new OptionReader(path, options, { ...certificateAndKeyOptions, ...identityFileOptions });
-  if (given.isMissing('certFile') && given.isMissing('keyFile')) {
+  if (given.isUnwritten('certFile') && given.isUnwritten('keyFile')) {
     const cert = given.get('cert');
     const key = given.get('key');
     const fixed = pair(cert, key);

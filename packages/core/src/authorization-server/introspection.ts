@@ -125,7 +125,7 @@ export function settingsKeyOf(read: TokenReader): string | undefined {
 
 /** Returns the form of signed answers, or `undefined` for plain ones. */
 function readFormat(given: OptionReader<typeof introspectionOptions>): SignedAnswerFormat | undefined {
-  if (given.isMissing('signed') || given.isExactly('signed', false)) {
+  if (given.isUnwritten('signed') || given.isExactly('signed', false)) {
     return undefined;
   }
   return given.isExactly('signed', true)

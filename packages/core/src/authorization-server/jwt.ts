@@ -121,7 +121,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     decryptionKey: ownKeys,
     introspection,
   } = given.settings();
-  const mapping = readClaimMapping(given.nested('claims'), given.isMissing('claims'));
+  const mapping = readClaimMapping(given.nested('claims'), given.isUnwritten('claims'));
   const source = (access: AuthorizationServerAccess): TokenReader => {
     const { issuer, audience, clockTolerance, metadata, http, permittedAlgorithms } = access;
     const algorithms = acceptedAlgorithms('jwtAccessTokens().algorithms', chosen, permittedAlgorithms);

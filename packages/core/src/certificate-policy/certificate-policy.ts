@@ -205,7 +205,7 @@ export function createCertificatePolicy(
   } = given.settings();
   const rules = contentRules(content, given.pathOf('san'));
   const code = refusalStatus === 401 ? 'certificate_refused_401' : 'certificate_refused';
-  const byName = nameRules.filter((name) => !given.isMissing(name)).map((name) => given.pathOf(name));
+  const byName = nameRules.filter((name) => !given.isUnwritten(name)).map((name) => given.pathOf(name));
   const refuseBadVerdict = byName.length > 0 ? createVerdictCheck(byName.join(', '), code) : undefined;
   const chain = chainCheckOf(given, { authorities, intermediates }, clockTolerance);
   if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
@@ -293,7 +293,7 @@ function chainCheckOf(
   clockTolerance: () => number,
 ): ChainCheck | undefined {
   if (authorities === undefined) {
-    const lonely = (['intermediates', 'revocationCheck'] as const).find((name) => !given.isMissing(name));
+    const lonely = (['intermediates', 'revocationCheck'] as const).find((name) => !given.isUnwritten(name));
     if (lonely !== undefined) {
       throw createMissingRequirement(given.pathOf(lonely), given.pathOf('authorities'));
     }
@@ -307,7 +307,7 @@ function chainCheckOf(
       ? undefined
       : new AuthoritySource(intermediates, given.pathOf('intermediates'), report, true),
   );
-  if (given.isMissing('revocationCheck')) {
+  if (given.isUnwritten('revocationCheck')) {
     return new ChainCheck(verification, undefined, report);
   }
   const settings = resolveCertificateStatus(given.nested('revocationCheck'));

@@ -120,7 +120,7 @@ export function resolveCertificateStatus(
     ['nonce', 'ocsp'],
   ] as const;
   for (const [name, method] of needed) {
-    if (!given.isMissing(name) && !settings.by.includes(method)) {
+    if (!given.isUnwritten(name) && !settings.by.includes(method)) {
       throw createMissingRequirement(given.pathOf(name), `${given.pathOf('by')}: '${method}'`);
     }
   }

@@ -91,7 +91,7 @@ export async function checkCertificate(
       const known = [anchors.current(), ...(between === undefined ? [] : [between.current()])];
       return [...reported, noChain(outcome, certificate, known, path)];
     }
-    const notSet = given.isMissing('revocationCheck') ? given.pathOf('revocationCheck') : undefined;
+    const notSet = given.isUnwritten('revocationCheck') ? given.pathOf('revocationCheck') : undefined;
     const settings = resolveCertificateStatus(
       notSet === undefined
         ? given.nested('revocationCheck')

@@ -127,11 +127,11 @@ export function resolveDpop(
     ...more
   } = given.settings();
   for (const name of ['timeout', 'onStoreFailure'] as const) {
-    if (!given.isMissing(name) && proofs === undefined) {
+    if (!given.isUnwritten(name) && proofs === undefined) {
       throw createMissingRequirement(given.pathOf(name), given.pathOf('store'));
     }
   }
-  if (nonce !== undefined && !given.isMissing('maxAge')) {
+  if (nonce !== undefined && !given.isUnwritten('maxAge')) {
     throw createMismatch(given.pathOf('maxAge'), `nothing next to ${given.pathOf('nonce')}`, String(maxAge));
   }
   const { origin = resource === undefined ? given.getRequired('origin') : [new URL(resource).origin] } = more;

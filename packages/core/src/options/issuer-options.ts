@@ -362,7 +362,7 @@ function hasClient(given: IssuerReader): boolean {
   return (
     given.get('clientId') !== undefined ||
     given.get('clientSecret') !== undefined ||
-    !given.isMissing('clientAuthentication')
+    !given.isUnwritten('clientAuthentication')
   );
 }
 
@@ -375,7 +375,7 @@ function resolveClient(given: IssuerReader): RegisteredClient {
 
 function resolveClientAuthentication(given: IssuerReader): ClientAuthentication {
   const chosen = given.find('clientAuthentication');
-  if (chosen !== undefined && !given.isMissing('clientSecret')) {
+  if (chosen !== undefined && !given.isUnwritten('clientSecret')) {
     throw createConflict(given.pathOf('clientSecret'), 'clientAuthentication');
   }
   const method = chosen ?? secretMethodOf(given);

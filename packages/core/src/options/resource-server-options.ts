@@ -294,10 +294,10 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
   const profileName = given.get('profile');
   const cache = given.get('cache');
   requireUsefulTimes(cache);
-  const metadata = given.isMissing('resourceMetadata')
+  const metadata = given.isUnwritten('resourceMetadata')
     ? undefined
     : (given.nested('resourceMetadata').settings() as SettingsOf<typeof resourceMetadataOptions>);
-  const dpop = given.isMissing('dpop')
+  const dpop = given.isUnwritten('dpop')
     ? undefined
     : resolveDpop(given.nested('dpop'), metadata?.resource, profileName && profiles[profileName].algorithms);
   const settings = Object.freeze({
@@ -332,7 +332,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     onRefused: resolveOnRefused(given),
     property: given.get('property'),
     isAudienceUncheckedByEnvironment:
-      given.isMissing('audience') &&
+      given.isUnwritten('audience') &&
       ownVariable(environment, 'MTLS_BOUND_AUDIENCE') === 'server-enforced' &&
       issuers.some(({ audience }) => audience === 'server-enforced'),
   });
@@ -344,7 +344,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
 
 function resolveOnRefused(given: ResourceServerReader): 'answer' | 'next' {
   const onRefused = given.get('onRefused');
-  if (onRefused === 'next' && !given.isMissing('errorContentType')) {
+  if (onRefused === 'next' && !given.isUnwritten('errorContentType')) {
     throw createConflict('errorContentType', "onRefused: 'next', with which the application writes the body");
   }
   return onRefused;
@@ -395,10 +395,10 @@ function refuseContradictions(
 }
 
 function resolveIssuers(given: ResourceServerReader): readonly IssuerSettings[] {
-  if (given.isMissing('issuers')) {
+  if (given.isUnwritten('issuers')) {
     return Object.freeze([resolveIssuer(given as never)]);
   }
-  const misplaced = ownOptionsOfIssuer.find((name) => !given.isMissing(name));
+  const misplaced = ownOptionsOfIssuer.find((name) => !given.isUnwritten(name));
   if (misplaced !== undefined) {
     throw createConflict(misplaced, 'issuers');
   }
@@ -418,7 +418,7 @@ function resolveSelection(
   issuers: readonly IssuerSettings[],
 ): IssuerSelection | undefined {
   const selection = given.get('selectIssuer');
-  if (selection !== undefined && given.isMissing('issuers')) {
+  if (selection !== undefined && given.isUnwritten('issuers')) {
     throw createMissingRequirement('selectIssuer', 'issuers, which it selects from');
   }
   const named = typeof selection === 'function' ? (selection.issuers ?? []) : [];
@@ -437,7 +437,7 @@ function resolveCertificatePolicy(
   const demands = Object.keys(certificatePolicyOptions).filter(
     (name) => name !== 'refusalStatus',
   ) as (keyof CertificatePolicyOptions)[];
-  if (!given.isMissing('certificatePolicy') && demands.every((name) => policy.isMissing(name))) {
+  if (!given.isUnwritten('certificatePolicy') && demands.every((name) => policy.isUnwritten(name))) {
     throw createMismatch(
       'certificatePolicy',
       `a policy with ${demands.join(' or ')}`,
@@ -447,7 +447,7 @@ function resolveCertificatePolicy(
   if (
     policy.get('requireVerified') &&
     certificate.knowsVerified === false &&
-    policy.isMissing('authorities')
+    policy.isUnwritten('authorities')
   ) {
     throw createMismatch(
       'certificatePolicy.requireVerified',
@@ -456,7 +456,7 @@ function resolveCertificatePolicy(
     );
   }
   const needsContent = certificateContentNames.find((name) =>
-    name === 'requireValidNow' ? policy.get(name) === true : !policy.isMissing(name),
+    name === 'requireValidNow' ? policy.get(name) === true : !policy.isUnwritten(name),
   );
   if (certificate.thumbprintOnly === true && needsContent !== undefined) {
     throw createMismatch(

@@ -82,7 +82,7 @@ export function resolveRevocations(given: OptionReader<typeof revocationOptions>
   }
   const secrets = (log ?? channel) === undefined ? [] : given.getRequired('secret');
   for (const name of ['jwtsWithUnknownRevocation', 'maxWait'] as const) {
-    if (!given.isMissing(name) && log === undefined) {
+    if (!given.isUnwritten(name) && log === undefined) {
       throw createMissingRequirement(`revocations.${name}`, 'revocations.log');
     }
   }

@@ -270,7 +270,8 @@ export class OptionReader<const G extends OptionGroup> {
     return this.#path === 'options' ? name : `${this.#path}.${name}`;
   }
 
-  isMissing(name: keyof G & string): boolean {
+  /** Whether this object does not have the option, which may be inherited or come from the environment. */
+  isUnwritten(name: keyof G & string): boolean {
     return this.#given[name] === undefined;
   }
 

@@ -283,7 +283,7 @@ function resolveIssuers(
   configured: readonly string[],
 ): { readonly issuer: string; readonly issuers: readonly string[] } {
   const named = given.get('issuer');
-  const listed = given.isMissing('issuers')
+  const listed = given.isUnwritten('issuers')
     ? undefined
     : checkOption(given.pathOf('issuers'), configuredIssuers(configured), given.get('issuers'));
   const allowed = listed ?? configured;

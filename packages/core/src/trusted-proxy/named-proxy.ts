@@ -112,7 +112,7 @@ export class ProxyRecognition {
    */
   constructor(path: string, options: unknown, report: ReportProblem) {
     const given = new OptionReader(path, options, namedProxyOptions);
-    const [kind, another] = kinds.filter((name) => !given.isMissing(name));
+    const [kind, another] = kinds.filter((name) => !given.isUnwritten(name));
     if (kind === undefined) {
       throw createMismatch(path, 'one of uri, dns and subject', 'none of them');
     }

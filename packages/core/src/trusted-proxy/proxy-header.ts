@@ -89,7 +89,7 @@ type CheckedPreset = SettingsOf<typeof presetMembers>;
 function parsePreset(preset: ProxyPreset): CheckedPreset {
   const path = 'proxyHeader(preset)';
   const given = new OptionReader(path, checkOption(path, presetRule, preset), presetMembers);
-  if (given.get('alwaysVerified') && !given.isMissing('verdict')) {
+  if (given.get('alwaysVerified') && !given.isUnwritten('verdict')) {
     throw createConflict(given.pathOf('verdict'), 'alwaysVerified');
   }
   return given.settings();

@@ -370,7 +370,7 @@ export interface XfccOptions extends OptionsOf<typeof xfccOptions> {}
 function xfcc(name: string, options: XfccOptions): ProxyPreset {
   const given = new OptionReader(`${name}()`, options, xfccOptions);
   const { header, forward, hops } = given.settings();
-  if (forward === 'sanitize-set' && !given.isMissing('hops')) {
+  if (forward === 'sanitize-set' && !given.isUnwritten('hops')) {
     throw createMissingRequirement(given.pathOf('hops'), "forward: 'append-forward'");
   }
   return preset(name, { header }, { header: 'x-forwarded-client-cert', decode: createXfccDecoder(hops) });
@@ -643,7 +643,7 @@ function readUserVerdict(
     ['verifyHeader', 'isVerified'],
     ['isVerified', 'verifyHeader'],
   ] as const) {
-    if (!given.isMissing(one) && given.isMissing(other)) {
+    if (!given.isUnwritten(one) && given.isUnwritten(other)) {
       throw createMissingRequirement(given.pathOf(one), other);
     }
   }
