@@ -173,7 +173,7 @@ async function forgedFindings(
   const shows = seen !== undefined && (!seen.isConfigured || seen.header === header);
   const own = thumbprintOf(certificate.raw);
   const forms = writtenForms(certificate).slice(0, shows ? 1 : undefined);
-  const outcome = await forgeFindings(options, options.url, header, forms, ({ status, saw }, value) => {
+  const outcome = await tryForgedHeader(options, options.url, header, forms, ({ status, saw }, value) => {
     if (saw === undefined) {
       return status < 300;
     }
@@ -231,7 +231,7 @@ async function directFinding(
   const own = thumbprintOf(certificate.raw);
   const tells = saw?.isConfigured ?? true;
   const forms = writtenForms(certificate).slice(0, tells ? undefined : 1);
-  const outcome = await forgeFindings(options, direct, header, forms, (reply) =>
+  const outcome = await tryForgedHeader(options, direct, header, forms, (reply) =>
     reply.saw === undefined ? reply.status < 300 : reply.saw.thumbprint === own,
   );
   switch (outcome) {
@@ -254,7 +254,7 @@ async function directFinding(
 }
 
 /** Sends the certificate in a header, without proof of its key. */
-async function forgeFindings(
+async function tryForgedHeader(
   options: ProbeOptions,
   url: URL,
   header: string,
