@@ -13,8 +13,8 @@ function heard(positions: readonly string[], max = 100): EntryHistory {
   return entries;
 }
 
-function attested(entries: EntryHistory, youngSince = 0, completeSince = 0, after?: string): Attestation {
-  return entries.attest({ as: 'answer', by: 'another', youngSince, completeSince, after });
+function attested(entries: EntryHistory, youngSince = 0, completeSince = 0, from?: string): Attestation {
+  return entries.attest({ as: 'answer', by: 'another', youngSince, completeSince, from });
 }
 
 let mine: EntryHistory;

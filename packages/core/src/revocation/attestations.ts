@@ -70,7 +70,7 @@ export class Attestations {
       // More than another process compares, whose clock may be behind.
       youngSince: Math.floor((this.youngSince - YOUNG_MARGIN) / YOUNG_STEP) * YOUNG_STEP,
       completeSince: this.#parts.completeSince(),
-      after: as === 'heartbeat' ? this.#attestedUpTo : undefined,
+      from: as === 'heartbeat' ? this.#attestedUpTo : undefined,
     });
   }
 

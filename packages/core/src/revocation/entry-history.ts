@@ -39,8 +39,8 @@ export interface AttestationRequest {
   readonly youngSince: number;
   /** Revocations from before this moment may be unknown to the process, in milliseconds since the epoch. */
   readonly completeSince: number;
-  /** Only from the entry at this position on. Default: from the first one on. */
-  readonly after?: string | undefined;
+  /** Only from the entry at this position on, which is attested too. Default: from the first one on. */
+  readonly from?: string | undefined;
 }
 
 /** Whole chunks that are hashed, of which the first one begins with the entry at the index `first`. */
@@ -120,13 +120,13 @@ export class EntryHistory {
     this.#forgottenAt = 0;
   }
 
-  attest({ as, by, youngSince, completeSince, after = '' }: AttestationRequest): Attestation {
+  attest({ as, by, youngSince, completeSince, from: earliest = '' }: AttestationRequest): Attestation {
     const last = this.#positions.length - 1;
     const firstYoung = this.#times.findIndex((at) => at > youngSince);
     const first = Math.max(
       firstYoung < 0 ? last + 1 : firstYoung,
       last + 1 - this.#max,
-      this.#indexOf(after),
+      this.#indexOf(earliest),
     );
     const since = Math.max(completeSince, this.#forgottenAt, this.#newestOf(first));
     const [from, upTo] = [this.#positions[first], this.#positions[last]];
