@@ -91,8 +91,9 @@ describe('an answer', () => {
   it.each([
     ['without an issuer', { ...answer, issuer: undefined }],
     ['with an issuer that is no text', { ...answer, issuer: 7 }],
-    ['with a rejection that no token has', { rejection: 'active', askedAt: answer.askedAt }],
+    ['with a rejection that no token has', { rejection: 'active', rejectedAt: answer.askedAt }],
     ['with a rejection from no known moment', { rejection: 'token_inactive' }],
+    ['with a rejection and the time of a question', { rejection: 'token_inactive', askedAt: answer.askedAt }],
     ['without claims', { ...answer, claims: undefined }],
     ['with claims that are a text', { ...answer, claims: 'sub' }],
     ['with claims that are null', { ...answer, claims: null }],

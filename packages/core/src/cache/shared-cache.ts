@@ -65,7 +65,7 @@ export interface SharedAnswer {
 export interface SharedRejection {
   readonly rejection: TokenRejection;
   /** When the rejection was known: milliseconds since the epoch, by the clock of the process that asked. */
-  readonly askedAt: number;
+  readonly rejectedAt: number;
 }
 
 /**
@@ -150,8 +150,8 @@ export class SharedCache {
   }
 
   /** Whether a shared rejection is new enough for the processes that waited for the lock. */
-  isForLockWaiters({ askedAt }: SharedRejection, now: number): boolean {
-    return Math.abs(now - askedAt) <= this.#rules.lockTimeout * 1000;
+  isForLockWaiters({ rejectedAt }: SharedRejection, now: number): boolean {
+    return Math.abs(now - rejectedAt) <= this.#rules.lockTimeout * 1000;
   }
 
   /**
@@ -234,17 +234,15 @@ function textOf(answer: SharedAnswer | SharedRejection): string | undefined {
 
 /** A process of the fleet sealed the text, but it may run another version. */
 function readAnswer(text: string): SharedAnswer | SharedRejection | undefined {
-  const { issuer, claims, askedAt, readUpTo, rejection } = JSON.parse(text) as Partial<
+  const { issuer, claims, askedAt, readUpTo, rejection, rejectedAt } = JSON.parse(text) as Partial<
     SharedAnswer & SharedRejection
   >;
-  if (typeof askedAt !== 'number') {
-    return undefined;
-  }
   if (rejection !== undefined) {
-    return isTokenRejection(rejection) ? { rejection, askedAt } : undefined;
+    const isDated = typeof rejectedAt === 'number';
+    return isDated && isTokenRejection(rejection) ? { rejection, rejectedAt } : undefined;
   }
-  const isComplete = typeof issuer === 'string' && typeof claims === 'object' && claims !== null;
-  return isComplete ? { issuer, claims, askedAt, readUpTo } : undefined;
+  const isAbout = typeof issuer === 'string' && typeof claims === 'object' && claims !== null;
+  return isAbout && typeof askedAt === 'number' ? { issuer, claims, askedAt, readUpTo } : undefined;
 }
 
 function classifyOutcome(_result: unknown, error: unknown): AttemptOutcome {

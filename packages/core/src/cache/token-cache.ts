@@ -462,7 +462,7 @@ export class TokenCache {
       await shared.remove(sharedName(question));
     }
     if (this.#rules.rejectionMaxAge > 0) {
-      await shared.putForLockWaiters(sharedName(question), { rejection, askedAt: Date.now() });
+      await shared.putForLockWaiters(sharedName(question), { rejection, rejectedAt: Date.now() });
     }
   }
 
