@@ -132,7 +132,7 @@ describe('what is revoked', () => {
     revocations.add(noticeOf(revocation));
     expect(revocations.usability(before)).toBe('use');
     expect(revocations.usability(own)).toBe('use');
-    expect(revocations.hasRevocationByHashAlone('hash')).toBe(false);
+    expect(revocations.isTokenHashRevokedForAllIssuers('hash')).toBe(false);
   });
 
   it.each([[undefined], [null], ['text'], [{}]])('a token that is bound to nothing, %j', (cnf) => {
@@ -145,7 +145,7 @@ describe('what is revoked', () => {
   it('a token by itself, also where it was not known', () => {
     const revocations = remembered();
     revocations.add(noticeOf({ token: 'secret' }));
-    expect(revocations.hasRevocationByHashAlone(hashOf('secret'))).toBe(true);
+    expect(revocations.isTokenHashRevokedForAllIssuers(hashOf('secret'))).toBe(true);
   });
 
   it('the later of two revocations counts, in whichever order they are heard', () => {
@@ -235,7 +235,7 @@ describe('what is revoked', () => {
     revocations.add(notice, '0001', { at: notice.at, age: 3_600_000 });
     vi.advanceTimersByTime(60_002);
     revocations.add(notice, '0002', { at: notice.at, age: 3_660_002 });
-    expect(revocations.hasRevocationByHashAlone('hash')).toBe(false);
+    expect(revocations.isTokenHashRevokedForAllIssuers('hash')).toBe(false);
   });
 
   it('for maxTokenLifetime and twice the clockTolerance', () => {
@@ -244,9 +244,9 @@ describe('what is revoked', () => {
     vi.advanceTimersByTime(1);
     revocations.add(noticeOf({ tokenHash: 'hash' }));
     vi.advanceTimersByTime(3_660_000);
-    expect(revocations.hasRevocationByHashAlone('hash')).toBe(true);
+    expect(revocations.isTokenHashRevokedForAllIssuers('hash')).toBe(true);
     vi.advanceTimersByTime(2);
-    expect(revocations.hasRevocationByHashAlone('hash')).toBe(false);
+    expect(revocations.isTokenHashRevokedForAllIssuers('hash')).toBe(false);
   });
 
   it('whatever the wall clock does meanwhile', () => {

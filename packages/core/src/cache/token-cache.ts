@@ -176,7 +176,7 @@ export class TokenCache {
       }
     }
     // Spares a question about an unknown token. Whether a token is revoked, `usability()` decides.
-    if (this.#revocations.hasRevocationByHashAlone(hash)) {
+    if (this.#revocations.isTokenHashRevokedForAllIssuers(hash)) {
       return revoked;
     }
     const rejected = this.#rejections.get(key);

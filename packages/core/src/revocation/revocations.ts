@@ -89,15 +89,15 @@ interface KeptRevocation extends ReceivedRevocation, Expiring {
 /** What was forgotten, until the last of it had been forgotten anyway. */
 interface Forgotten extends ForgottenRevocations, Expiring {}
 
-/** The SHA-256 of a name that is long. */
-type RevocationByHash = OfOneIssuer &
+/** A revocation by a long name, of which it has the SHA-256. */
+type RevocationOfLongName = OfOneIssuer &
   ({ 'jti#': string } | { 'subject#': string } | { 'clientId#': string } | { 'session#': string });
 
 /**
  * A revocation as it is written down and sent on: without the token itself, and with the hash of a
  * long name.
  */
-export type WrittenRevocation = Exclude<Revocation, { token: string }> | Readonly<RevocationByHash>;
+export type WrittenRevocation = Exclude<Revocation, { token: string }> | Readonly<RevocationOfLongName>;
 
 /** What a process sends to the others of a revocation. */
 export interface RevocationNotice {
@@ -474,7 +474,7 @@ export class Revocations {
    *
    * @param name the hash of the token's text, or its canonical hash
    */
-  hasRevocationByHashAlone(name: string): boolean {
+  isTokenHashRevokedForAllIssuers(name: string): boolean {
     return this.#revocations.size > 0 && this.#revocations.get(keyOf('tokenHash', name)) !== undefined;
   }
 

@@ -108,8 +108,8 @@ export type Usability = 'use' | 'outdated' | 'refuse' | 'wait' | 'may-be-revoked
 /**
  * Decides whether what is known of a token may be used now. Three other places decide about
  * revocations, each by less: `Revocations.watch()` about requests that were accepted,
- * `hasRevocationByHashAlone()` about tokens of which nothing is known, and `acceptsShared` about whether
- * the shared cache is asked.
+ * `isTokenHashRevokedForAllIssuers()` about tokens of which nothing is known, and `acceptsShared` about
+ * whether the shared cache is asked.
  *
  * @param now by the monotonic clock, in milliseconds
  * @param forgotten what may have concerned the token
