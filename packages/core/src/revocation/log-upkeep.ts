@@ -47,8 +47,8 @@ export class LogUpkeep {
   #mustRewriteRecent = false;
   /** What is left of that; undefined before the first of it is written. */
   #toRewrite: KnownNotice[] | undefined;
-  /** Whether a heartbeat could not be written. */
-  #owesHeartbeat = false;
+  /** Whether an entry without a notice could not be written: a heartbeat, a question or an answer. */
+  #owesPlainEntry = false;
   #heartbeat: NodeJS.Timeout | undefined;
   /**
    * Since when this process can not ask again what the others have read, by the monotonic clock;
@@ -79,10 +79,10 @@ export class LogUpkeep {
   async #written(writing: Promise<void>, notice: RevocationNotice | undefined): Promise<void> {
     try {
       await writing;
-      this.#owesHeartbeat = false;
+      this.#owesPlainEntry = false;
     } catch (error) {
       this.#writeLackingAt = Math.min(this.#writeLackingAt, performance.now() + READ_WAIT);
-      this.#owesHeartbeat ||= notice === undefined;
+      this.#owesPlainEntry ||= notice === undefined;
       throw error;
     }
   }
@@ -153,7 +153,7 @@ export class LogUpkeep {
       }
       await this.write(known);
     }
-    if (this.#owesHeartbeat) {
+    if (this.#owesPlainEntry) {
       await (this.#parts.isComparisonSettled() ? this.write(undefined) : this.#askAgain());
     }
     this.#writeLackingAt = Number.POSITIVE_INFINITY;
