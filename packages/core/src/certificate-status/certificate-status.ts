@@ -146,7 +146,7 @@ export function createCertificateStatus(
     const isCurrent =
       kept !== undefined &&
       kept.generation === generation &&
-      kept.found === crlSigners.generation &&
+      kept.configuredGeneration === crlSigners.generation &&
       kept.at <= now &&
       now <= kept.at + UNKNOWN_LASTS;
     const { depends, known } = isCurrent ? kept : keepSigners(anchor, now);
@@ -154,7 +154,7 @@ export function createCertificateStatus(
   };
   const keepSigners = (anchor: PathCertificate, now: number): KeptSigners => {
     const depends = { anchor, now, of: [], deepest: new Map() };
-    const kept = { depends, known: new Map(), generation, at: now, found: crlSigners.generation };
+    const kept = { depends, known: new Map(), generation, at: now, configuredGeneration: crlSigners.generation };
     keptSigners.set(anchor.thumbprint, kept);
     return kept;
   };
@@ -272,7 +272,7 @@ interface KeptSigners {
   readonly known: Map<string, number | undefined>;
   readonly generation: number;
   /** The generation of the configured certificates. */
-  readonly found: number;
+  readonly configuredGeneration: number;
   readonly at: number;
 }
 
