@@ -2,7 +2,7 @@
 // it has, as a client chooses which of them it sends.
 import { describe, expect, it } from 'vitest';
 import {
-  askingAuthorityOf,
+  accountableAuthorityOf,
   nameAuthority,
   ownerOf,
 } from '../../../packages/core/src/certificate-status/authority-name.js';
@@ -43,22 +43,22 @@ describe('an authority', () => {
 
 describe('of a path', () => {
   it('the authority right below the trust anchor asks, by whichever certificate', () => {
-    const asking = {
+    const accountable = {
       name: nameAuthority(authority.certificate),
       anchor: nameAuthority(root.certificate),
     };
-    expect(askingAuthorityOf(pathOf(authority.certificate, root.certificate))).toEqual(asking);
-    const byOther = askingAuthorityOf(pathOf(crossed, otherRoot.certificate));
-    expect(byOther).toEqual({ ...asking, anchor: nameAuthority(otherRoot.certificate) });
+    expect(accountableAuthorityOf(pathOf(authority.certificate, root.certificate))).toEqual(accountable);
+    const byOther = accountableAuthorityOf(pathOf(crossed, otherRoot.certificate));
+    expect(byOther).toEqual({ ...accountable, anchor: nameAuthority(otherRoot.certificate) });
   });
 
   it('the trust anchor asks if it has no authority below, and for what it says itself', () => {
     const anchor = nameAuthority(root.certificate);
-    expect(askingAuthorityOf([leaf, root.certificate])).toEqual({ name: anchor, anchor });
-    const asking = askingAuthorityOf(pathOf(authority.certificate, root.certificate));
-    expect(ownerOf(root.certificate, asking)).toEqual({ name: anchor, anchor });
-    expect(ownerOf(lower.certificate, asking)).toEqual(asking);
+    expect(accountableAuthorityOf([leaf, root.certificate])).toEqual({ name: anchor, anchor });
+    const accountable = accountableAuthorityOf(pathOf(authority.certificate, root.certificate));
+    expect(ownerOf(root.certificate, accountable)).toEqual({ name: anchor, anchor });
+    expect(ownerOf(lower.certificate, accountable)).toEqual(accountable);
     const renewed = againOf(root, writeAuthority({ name: commonName('root') }));
-    expect(ownerOf(renewed, asking)).toEqual({ name: anchor, anchor });
+    expect(ownerOf(renewed, accountable)).toEqual({ name: anchor, anchor });
   });
 });

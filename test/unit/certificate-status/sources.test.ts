@@ -71,7 +71,7 @@ function world(
 }
 
 const authority = writeAuthority();
-const asking = { name: 'authority', anchor: 'anchor' };
+const accountable = { name: 'authority', anchor: 'anchor' };
 const interval = 1_000 * defaultSettings.refreshInterval;
 
 describe('an OCSP responder', () => {
@@ -89,7 +89,7 @@ describe('an OCSP responder', () => {
     const status = (of: Written = leaf, by: Written = authority) =>
       source.answer(of.certificate, by.certificate, Date.now());
     const load = (of: Written = leaf, by: Written = authority) =>
-      source.prepare(of.certificate, by.certificate, asking);
+      source.prepare(of.certificate, by.certificate, accountable);
     return { source, status, load, ...rest };
   }
 
@@ -130,7 +130,7 @@ describe('an OCSP responder', () => {
     const { source, status, load, asked, answers } = start();
     const slow = deferred<Uint8Array>();
     answers.set(url, slow.promise);
-    const other = source.prepare(leaf.certificate, authority.certificate, { ...asking, name: 'other' });
+    const other = source.prepare(leaf.certificate, authority.certificate, { ...accountable, name: 'other' });
     answers.set(url, answer({ status: 'revoked', thisUpdate: Date.now() - 60_000 }));
     await load();
     expect(asked.map(([, given]) => given.authority)).toEqual(['other', 'authority']);
@@ -376,7 +376,7 @@ describe('a revocation list at a URI', () => {
     const status = (of: Written = leaf) =>
       source.answer(of.certificate, authority.certificate, Date.now(), signedBy());
     const load = (of: Written = leaf) =>
-      source.prepare(of.certificate, authority.certificate, asking, signedBy());
+      source.prepare(of.certificate, authority.certificate, accountable, signedBy());
     return { source, status, load, ...rest };
   }
 
@@ -421,7 +421,7 @@ describe('a revocation list at a URI', () => {
     const { source, status, load, asked, answers } = start();
     const slow = deferred<Uint8Array>();
     answers.set(uri, slow.promise);
-    const by = { ...asking, name: 'other' };
+    const by = { ...accountable, name: 'other' };
     const other = source.prepare(leaf.certificate, authority.certificate, by, signedBy());
     answers.set(uri, list({ revoked: [[7]], thisUpdate: Date.now() - 60_000 }));
     await load();
@@ -435,7 +435,7 @@ describe('a revocation list at a URI', () => {
   it('of two of one time, fetched for two authorities, counts if it revokes', async () => {
     const { source, status, load, answers } = start();
     answers.set(uri, list({ revoked: [[7]] }));
-    const by = { ...asking, name: 'other' };
+    const by = { ...accountable, name: 'other' };
     await source.prepare(leaf.certificate, authority.certificate, by, signedBy());
     answers.set(uri, list());
     await load();
@@ -467,7 +467,7 @@ describe('a revocation list at a URI', () => {
       const load = async (given: Uint8Array) => {
         vi.advanceTimersByTime(2 * interval);
         rest.answers.set(uri, given);
-        await source.prepare(leaf.certificate, authority.certificate, asking, signedBy());
+        await source.prepare(leaf.certificate, authority.certificate, accountable, signedBy());
       };
       const status = (...signers: Written[]) =>
         source.answer(leaf.certificate, authority.certificate, Date.now(), signedBy(...signers));

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import type { AskingAuthority } from './status-source.js';
+import type { AccountableAuthority } from './status-source.js';
 
 /**
  * Names an authority by its name and its key: one that was renewed, or that several authorities above it
@@ -14,10 +14,10 @@ export function nameAuthority({
 }
 
 /**
- * The authority that answers for a path: the one right below the trust anchor, whose
+ * The accountable authority of a path: the one right below the trust anchor, whose
  * authorities below it share its part of the requests, or the anchor itself if it has none below.
  */
-export function askingAuthorityOf(path: readonly PathCertificate[]): AskingAuthority {
+export function accountableAuthorityOf(path: readonly PathCertificate[]): AccountableAuthority {
   const last = path.at(-1);
   const anchor = last === undefined ? '' : nameAuthority(last);
   const below = path.length > 2 ? path.at(-2) : undefined;
@@ -25,10 +25,10 @@ export function askingAuthorityOf(path: readonly PathCertificate[]): AskingAutho
 }
 
 /**
- * The authority that answers for the lists of an issuer. A trust anchor answers for its own, which all
- * authorities below it need: the one that asks first must not hold up the others.
+ * The accountable authority of the lists of an issuer. A trust anchor is accountable for its own, which
+ * all authorities below it need: the first of these must not hold up the others.
  */
-export function ownerOf(issuer: PathCertificate, asking: AskingAuthority): AskingAuthority {
-  const { anchor } = asking;
-  return nameAuthority(issuer) === anchor ? { name: anchor, anchor } : asking;
+export function ownerOf(issuer: PathCertificate, accountable: AccountableAuthority): AccountableAuthority {
+  const { anchor } = accountable;
+  return nameAuthority(issuer) === anchor ? { name: anchor, anchor } : accountable;
 }

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { CrlSigners } from '../chain/crl-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
-import { askingAuthorityOf } from './authority-name.js';
+import { accountableAuthorityOf } from './authority-name.js';
 import { CrlSource } from './crl-source.js';
 import type { ResolveHost } from './host-lookup.js';
 import { OcspSource } from './ocsp-source.js';
@@ -10,7 +10,7 @@ import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
 import { joinReasons, type StatusReason } from './status-reason.js';
-import type { AcceptedSigners, AskingAuthority, StatusSource } from './status-source.js';
+import type { AcceptedSigners, AccountableAuthority, StatusSource } from './status-source.js';
 
 /**
  * The status of a path. `validUntil` is in milliseconds since the epoch: a caller that keeps the
@@ -154,7 +154,13 @@ export function createCertificateStatus(
   };
   const keepSigners = (anchor: PathCertificate, now: number): KeptSigners => {
     const depends = { anchor, now, of: [], deepest: new Map() };
-    const kept = { depends, known: new Map(), generation, at: now, configuredGeneration: crlSigners.generation };
+    const kept = {
+      depends,
+      known: new Map(),
+      generation,
+      at: now,
+      configuredGeneration: crlSigners.generation,
+    };
     keptSigners.set(anchor.thumbprint, kept);
     return kept;
   };
@@ -163,7 +169,7 @@ export function createCertificateStatus(
     first: number,
     link: Link,
     anchor: PathCertificate,
-    authority: AskingAuthority,
+    authority: AccountableAuthority,
   ): Promise<void> | undefined => {
     const [certificate, issuer] = link;
     const signersNow = () => checkSigners(anchor, Date.now());
@@ -197,7 +203,7 @@ export function createCertificateStatus(
         anchor === undefined
           ? []
           : withSigners(path, anchor, crlSigners)
-              .map((link) => loadFrom(0, link, anchor, askingAuthorityOf(path)))
+              .map((link) => loadFrom(0, link, anchor, accountableAuthorityOf(path)))
               .filter((wait) => wait !== undefined);
       return waiting.length === 0 ? undefined : waitFor(waiting, settings.timeout * sources.length);
     },

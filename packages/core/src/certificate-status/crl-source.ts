@@ -20,7 +20,7 @@ import {
 } from './status-reason.js';
 import type {
   AcceptedSigners,
-  AskingAuthority,
+  AccountableAuthority,
   SourceParts,
   StatusAnswer,
   StatusSource,
@@ -102,7 +102,7 @@ export class CrlSource implements StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: AskingAuthority,
+    authority: AccountableAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
     const opening = [issuer, ...this.#parts.othersOf(issuer)]
@@ -174,7 +174,7 @@ export class CrlSource implements StatusSource {
   #loadPoints(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: AskingAuthority,
+    authority: AccountableAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
     const own = this.#files?.listsOf(issuer).filter(isUsable) ?? [];
@@ -192,7 +192,7 @@ export class CrlSource implements StatusSource {
   #loadOneOf(
     issuer: PathCertificate,
     uris: readonly string[],
-    authority: AskingAuthority,
+    authority: AccountableAuthority,
   ): Promise<void> | undefined {
     for (const [index, uri] of uris.entries()) {
       const record = this.#recordOf(issuer, uri, authority);
@@ -210,7 +210,11 @@ export class CrlSource implements StatusSource {
     return undefined;
   }
 
-  #recordOf(issuer: PathCertificate, uri: string, authority: AskingAuthority): RefreshedValue<FetchedLists> {
+  #recordOf(
+    issuer: PathCertificate,
+    uri: string,
+    authority: AccountableAuthority,
+  ): RefreshedValue<FetchedLists> {
     const key = keyOf(issuer, uri);
     const owner = ownerOf(issuer, authority);
     const known = this.#fetched.get(key, owner);

@@ -14,7 +14,7 @@ import {
   type StatusReason,
   unexpected304,
 } from './status-reason.js';
-import type { AskingAuthority, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
+import type { AccountableAuthority, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
 /** Certificates whose answers are kept. */
 const MAX_ANSWERS = 10_000;
@@ -67,7 +67,7 @@ export class OcspSource implements StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: AskingAuthority,
+    authority: AccountableAuthority,
   ): Promise<void> | undefined {
     const responders = this.#respondersOf(certificate);
     return responders.length === 0
@@ -104,7 +104,7 @@ export class OcspSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     responders: readonly string[],
-    authority: AskingAuthority,
+    authority: AccountableAuthority,
   ): RefreshedValue<OcspAnswer> {
     const key = keyOf(certificate, issuer);
     const known = this.#answers.get(key, authority);

@@ -15,8 +15,11 @@ export interface AcceptedSigners {
   accepts(signer: PathCertificate): boolean;
 }
 
-/** On whose behalf servers are asked. The names are those of `nameAuthority()`. */
-export interface AskingAuthority {
+/**
+ * The authority whose share of requests and of kept answers a question uses up. The names are those of
+ * `nameAuthority()`.
+ */
+export interface AccountableAuthority {
   readonly name: string;
   /** Of the trust anchor above it, or of itself if it is one. */
   readonly anchor: string;
@@ -33,7 +36,7 @@ export interface StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: AskingAuthority,
+    authority: AccountableAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined;
   /**
