@@ -100,6 +100,10 @@ it('behind a proxy that sends no verdict', () => {
 
 it.each<[unknown, string]>([
   ['DEPTH_ZERO_SELF_SIGNED_CERT', 'it is not verified: TLS says DEPTH_ZERO_SELF_SIGNED_CERT'],
+  [
+    'UNSPECIFIED',
+    'it is not verified: TLS says UNSPECIFIED, which leaves open what is wrong and whether it is revoked',
+  ],
   [new Error('any text'), 'it is not verified'],
   [null, 'it is not verified'],
 ])("of Node's own TLS, where the error is %s", (authorizationError, expected) => {

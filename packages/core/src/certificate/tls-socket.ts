@@ -47,12 +47,15 @@ function issuersOf(peer: X509Certificate): Uint8Array[] {
 
 /**
  * @param hasLists whether the server has lists of revoked certificates. OpenSSL names one error of a chain:
- * a client that sends a wrong certificate beside a revoked one chooses which.
+ * a client that sends a wrong certificate beside a revoked one chooses which. Without them, an error that
+ * Node has no name for counts as one about revocation: contexts of `addContext()`, of `SNICallback` and of
+ * connections that a program makes itself have lists that nothing shows.
  */
 function readError(error: unknown, hasLists: boolean): { verifyError?: string; mayBeRevoked: boolean } {
   const code = typeof error === 'string' && /^[A-Z0-9_]{1,80}$/.test(error) ? error : undefined;
   const mayBeRevoked = hasLists || code === undefined || mayErrorBeRevocation(code);
-  const said = code === undefined ? undefined : `TLS says ${code}`;
+  const open = code === 'UNSPECIFIED' ? ', which leaves open what is wrong and whether it is revoked' : '';
+  const said = code === undefined ? undefined : `TLS says ${code}${open}`;
   if (hasLists) {
     const lists = 'and the server has lists of revoked certificates (crl)';
     return { verifyError: `${said ?? 'TLS names no error'}, ${lists}`, mayBeRevoked };

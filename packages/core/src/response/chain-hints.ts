@@ -24,7 +24,9 @@ const ofChain: Readonly<Record<RefusedChainCode, Hint>> = Object.freeze({
       'TLS or the proxy found the certificate revoked, or its own revocation list missing or expired, or ' +
       'leaves that open: look at the list and the verdict that are set there. A server with crl must ' +
       'verify every chain by its own ca: ' +
-      'give the lists to certificatePolicy.revocationCheck instead',
+      'give the lists to certificatePolicy.revocationCheck instead. UNSPECIFIED without any list may be ' +
+      'about the common name, a host name that nameConstraints do not permit: the client needs a ' +
+      'certificate with a permitted DNS name',
   },
   authority_expired: {
     code: 'chain_authority_expired',

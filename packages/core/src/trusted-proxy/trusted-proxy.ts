@@ -95,7 +95,8 @@ export const trustOptions = optionGroup({
    * `x5t#S256`; or `{ ca, uri }`, `{ ca, dns }` or `{ ca, subject }` for a proxy whose certificates are
    * renewed often; or a list of both. A certificate that is listed by its thumbprint counts as it is. One
    * by name must be for clients (`clientAuth`) and valid now, and its path to an authority of `ca` is
-   * verified here, whatever Node's TLS says of it. Default: any hop.
+   * verified here. It is refused if the verdict of Node's TLS says that it is revoked or leaves that open
+   * (`UNSPECIFIED`), and, where the server has `crl`, if TLS did not verify it. Default: any hop.
    */
   proxyCertificate: optional(proxyCertificates, { defaultInWords: 'any hop' }),
 });
