@@ -5,7 +5,10 @@ import { beforeEach, expect, it, vi } from 'vitest';
 import { thumbprintOf } from '../../../packages/core/src/certificate/client-certificate.js';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
-import { ChainVerification } from '../../../packages/core/src/chain/chain-verification.js';
+import {
+  type AcceptedChain,
+  ChainVerification,
+} from '../../../packages/core/src/chain/chain-verification.js';
 import { authority, client, type Node, rawExtension } from '../../support/chains.js';
 import { commonName, der, sequence } from '../../support/written-der.js';
 
@@ -64,17 +67,19 @@ it('a certificate that counts is verified, and the one that came is not changed'
   expect(certificate.verified).toBe(false);
 });
 
-it('a certificate is looked at once, whatever else is sent with it, and none of that is kept', async () => {
+it('a path is looked for once, whatever else is sent with it, and none of that is kept with it', async () => {
   const middle = await authority('CN=Middle', root);
   const { der } = await client('CN=client', middle);
   const chain = verification(root);
-  const outcomes = [stranger, root, middle].map((needless) => {
-    const certificate = new ClientCertificate(der, { intermediates: [middle.der, needless.der] });
-    return chain.verify(certificate, Date.now());
+  const accepted = [stranger, root, middle, undefined].map((needless) => {
+    const sent = needless === undefined ? [] : [middle.der, needless.der];
+    const certificate = new ClientCertificate(der, { intermediates: sent });
+    return chain.verify(certificate, Date.now()) as AcceptedChain;
   });
-  const [first, ...others] = outcomes as [Exclude<(typeof outcomes)[number], { why: string }>, object];
-  expect(first.certificate.intermediates.map(thumbprintOf)).toEqual([thumbprintOf(middle.der)]);
-  expect(others.map((outcome) => outcome === first)).toEqual([true, true]);
+  expect(accepted.map(({ path }) => path === accepted[0]?.path)).toEqual([true, true, true, true]);
+  const known = accepted.map(({ certificate }) => certificate.intermediates.map(thumbprintOf));
+  const ofPath = thumbprintOf(middle.der);
+  expect(known).toEqual([[ofPath, thumbprintOf(stranger.der)], [ofPath], [ofPath], [ofPath]]);
 });
 
 it('a certificate of which only the hash is known is refused, before and after the whole one', async () => {
@@ -113,6 +118,22 @@ it('a resumed session, which has lost the intermediates, is accepted after an au
     await new Promise(setImmediate);
   }
   expect(chain.verify(resumed, now + day + 2_000)).toMatchObject({ why: expect.any(String) });
+});
+
+it('an accepted certificate has all that came with it, for a route with other authorities', async () => {
+  const middle = await authority('CN=Middle', root);
+  const crossed = await authority('CN=Middle', stranger, { keys: middle.keys });
+  const { der } = await client('CN=client', middle);
+  const ofApplication = verification(root);
+  const ofRoute = verification(stranger);
+  for (const intermediates of [[middle.der], [middle.der, crossed.der]]) {
+    const sent = new ClientCertificate(der, { intermediates });
+    const outcome = ofApplication.verify(sent, Date.now());
+    const { certificate } = outcome as AcceptedChain;
+    expect(certificate.intermediates.map(thumbprintOf)).toEqual(intermediates.map(thumbprintOf));
+    expect('path' in ofRoute.verify(certificate, Date.now())).toBe(intermediates.length === 2);
+    expect(ofApplication.verify(sent, Date.now())).toBe(outcome);
+  }
 });
 
 it.each([

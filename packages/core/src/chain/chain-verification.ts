@@ -19,7 +19,7 @@ const MAX_SHARED_SIZE = 8_388_608;
 
 /** A certificate whose chain leads to an authority. */
 export interface AcceptedChain {
-  /** The certificate itself, whose chain counts as verified, with the intermediates of its path. */
+  /** The certificate itself, whose chain counts as verified, with all that came with it. */
   readonly certificate: ClientCertificate;
   /** From it to the trust anchor. */
   readonly path: readonly PathCertificate[];
@@ -100,7 +100,7 @@ export class ChainVerification {
     if (known !== undefined && !('why' in known.outcome) && this.#isCurrent(known, now)) {
       return known.outcome;
     }
-    const entry = this.#entryOf(certificate, known, now);
+    const entry = withSent(this.#entryOf(certificate, known, now), certificate);
     this.#byObject.set(certificate, entry);
     return entry.outcome;
   }
@@ -142,7 +142,7 @@ export class ChainVerification {
   keep(certificate: ClientCertificate, outcome: AcceptedChain): void {
     const entry = { outcome, generation: this.#generation, ...validityOf(outcome.path) };
     this.#accepted.set(certificate.thumbprint, entry);
-    this.#byObject.set(certificate, entry);
+    this.#byObject.set(certificate, withSent(entry, certificate));
   }
 
   #keyOf(certificate: ClientCertificate): string {
@@ -246,6 +246,27 @@ export class ChainVerification {
       ...validityOf(path),
     };
   }
+}
+
+/**
+ * The entry for one object: its certificate has what came with this one behind the intermediates of the
+ * path. A route may have other authorities, whose path needs others of them.
+ */
+function withSent(entry: Entry, sent: ClientCertificate): Entry {
+  const { outcome } = entry;
+  if ('why' in outcome) {
+    return entry;
+  }
+  const { certificate, path } = outcome;
+  const { der } = certificate;
+  const ofPath = new Set(path.map(({ thumbprint }) => thumbprint));
+  const others = () => sent.intermediates.filter((one) => !ofPath.has(thumbprintOf(one)));
+  if (der === undefined || others().length === 0) {
+    return entry;
+  }
+  const intermediates = () => [...certificate.intermediates, ...others()];
+  const facts = { verified: true, intermediates };
+  return { ...entry, outcome: { certificate: new ClientCertificate(der, facts), path } };
 }
 
 /** From when and until when all certificates of a path are valid. */
