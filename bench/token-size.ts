@@ -95,7 +95,7 @@ async function bytesPerToken(
     });
   }
   const after = heap();
-  await cache.settleQuestions();
+  await cache.settleReadings();
   return { heap: (after - before) / tokens, estimate: estimate / tokens, text: text(0).length };
 }
 

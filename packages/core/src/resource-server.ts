@@ -258,7 +258,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   );
 
   let isClosed = false;
-  /** Questions that have begun end; no further one begins. */
+  /** Readings of tokens that have begun end; no further one begins. */
   const refuseWhenClosed = (): void => {
     if (isClosed) {
       throw new RequestRefused('shutting_down');
@@ -302,7 +302,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
 
     async close() {
       isClosed = true;
-      await cache.settleQuestions();
+      await cache.settleReadings();
       hasLeftFleet = true;
       await channel?.close();
       await log?.close();

@@ -29,10 +29,10 @@ export interface TokenLookup {
   useCached(presented: PresentedToken, now: number): TokenAnswer | undefined;
   /**
    * Reads what the token is, which may ask the authorization server. The flood guard counts the
-   * question for the client that sent the token.
+   * reading for the client that sent the token.
    *
-   * @param how `unless-cached` joins a question that is open, and takes one of the client's
-   * allowance. `afresh` asks whatever is cached, by a question that begins after this call, and
+   * @param how `unless-cached` joins a reading that is open, and takes one of the client's
+   * allowance. `afresh` asks whatever is cached, by a reading that begins after this call, and
    * takes one of the client's places.
    */
   read(presented: PresentedToken, how: 'unless-cached' | 'afresh'): Promise<TokenAnswer>;

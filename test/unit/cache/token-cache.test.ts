@@ -844,7 +844,7 @@ describe('for whose sake is asked', () => {
   });
 });
 
-describe('settleQuestions()', () => {
+describe('settleReadings()', () => {
   it('waits for the questions under way, also for those that fail', async () => {
     const slow = deferred<TokenClaims>();
     const read = vi.fn<TokenReader>().mockReturnValueOnce(slow.promise).mockRejectedValue(outage);
@@ -852,7 +852,7 @@ describe('settleQuestions()', () => {
     const open = ask('t');
     ask('u').catch(() => undefined);
     let isSettled = false;
-    const ended = cache.settleQuestions().then(() => {
+    const ended = cache.settleReadings().then(() => {
       isSettled = true;
     });
     await turn();
@@ -865,7 +865,7 @@ describe('settleQuestions()', () => {
   it('ends the refreshes', async () => {
     const { cache, cached, ask, read } = cacheOver(undefined, { refreshAhead: 20 });
     await ask('t');
-    await cache.settleQuestions();
+    await cache.settleReadings();
     vi.setSystemTime(now + 50_000);
     expect(cached('t')).toMatchObject({ issuer });
     expect(read).toHaveBeenCalledTimes(1);

@@ -7,11 +7,11 @@ import { isPromised } from '../shared/promises.js';
 import type { TokenAnswer } from '../token/token-claims.js';
 
 /**
- * How many questions without an active token one client may have the authorization server asked.
+ * How many readings that find no active token one client may cause.
  */
 export interface FloodRules {
   /**
-   * How many questions without an active token a client may cause. The allowance comes back evenly over
+   * How many readings that find no active token a client may cause. The allowance comes back evenly over
    * `window`, and one more with each token that is active.
    */
   readonly allowance: number;
@@ -37,41 +37,41 @@ export interface AskOrFind {
 }
 
 /**
- * Whether a question is about a token that a client may have made up, so that it needs a part of the
+ * Whether a reading is of a token that a client may have made up, so that it needs a part of the
  * allowance, or about one that the authorization server called active before.
  */
-export type QuestionKind = 'unknown' | 'known';
+export type ReadingKind = 'unknown' | 'known';
 
 interface Account {
   /** What may still be taken. */
   left: number;
-  /** What was taken for questions under way: an active token gives it back. */
+  /** What was taken for readings under way: an active token gives it back. */
   pending: number;
-  /** Its questions under way, each of which holds a place. */
+  /** Its readings under way, each of which holds a place. */
   underWay: number;
   /** How many places it has. */
   places: number;
-  /** Questions in a row that found no active token. */
+  /** Readings in a row that found no active token. */
   fruitless: number;
   /**
-   * Whether the last question ended in trouble of the authorization server, which may not be the
+   * Whether the last reading ended in trouble of the authorization server, which may not be the
    * client's doing.
    */
   isInTrouble: boolean;
   /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
   at: number;
   /** The kind that gets the next place that becomes free: each gets every other one. */
-  first: QuestionKind;
-  /** Questions that wait until a question of this account ends, in order. */
-  readonly waiting: Readonly<Record<QuestionKind, Waiter[]>>;
+  first: ReadingKind;
+  /** Readings that wait until a reading of this account ends, in order. */
+  readonly waiting: Readonly<Record<ReadingKind, Waiter[]>>;
 }
 
 interface Waiter {
   readonly clientNames: ClientNames;
-  readonly kind: QuestionKind;
+  readonly kind: ReadingKind;
   /** When it began to wait, by the monotonic clock, in milliseconds. */
   readonly since: number;
-  /** Called once, with what the question holds from then on or with why it is not asked. */
+  /** Called once, with what the reading holds from then on or with why it does not begin. */
   readonly resolve: (outcome: Taken | Refused) => void;
 }
 
@@ -80,15 +80,15 @@ interface Waiter {
 const MAX_ACCOUNTS = 20_000;
 
 /**
- * Questions of a new client that may be under way. Each active token allows one more, trouble
+ * Readings of a new client that may be under way. Each active token allows one more, trouble
  * halves it: a client whose tokens get no answer takes few of the places among the exchanges
  * (`http.maxConcurrent`).
  */
 const FIRST_PLACES = 20;
 
 /**
- * Places that trouble leaves to a client. While one of its questions tries an endpoint whose
- * circuit breaker is open, the breaker refuses its other questions at once; with one place they
+ * Places that trouble leaves to a client. While one of its readings tries an endpoint whose
+ * circuit breaker is open, the breaker refuses its other readings at once; with one place they
  * would wait for that try.
  */
 const LEAST_PLACES = 2;
@@ -96,22 +96,22 @@ const LEAST_PLACES = 2;
 /** Exchanges with one endpoint of which half are the least places of a client. */
 export const LEAST_CONCURRENT = 2 * LEAST_PLACES;
 
-/** Questions of one client that may be under way at most, however many active tokens it has. */
+/** Readings of one client that may be under way at most, however many active tokens it has. */
 const MOST_PLACES = 50;
 
 /**
- * Questions of one client that wait for its own questions under way; further ones are refused. They
+ * Readings of one client that wait for its own readings under way; further ones are refused. They
  * hold no exchange.
  */
 const MAX_WAITING = 1_000;
 
 /**
- * Milliseconds that a question waits. No timer refuses it then: it is refused when the next question
+ * Milliseconds that a reading waits. No timer refuses it then: it is refused when the next reading
  * of its client ends, which takes up to `http.timeout` longer.
  */
 const MAX_WAIT = 10_000;
 
-/** What a question holds while it is under way. */
+/** What a reading holds while it is under way. */
 interface Taken {
   readonly accounts: readonly Account[];
   readonly waitFor?: never;
@@ -124,7 +124,7 @@ interface Refused {
   readonly accounts?: never;
 }
 
-/** The account whose next end of a question may help. */
+/** The account whose next end of a reading may help. */
 interface Delayed {
   readonly waitFor: Account;
   readonly refusal?: never;
@@ -132,7 +132,7 @@ interface Delayed {
 }
 
 /**
- * What a question gives back when it ends. Trouble gives nothing back where the authorization
+ * What a reading gives back when it ends. Trouble gives nothing back where the authorization
  * server was asked: a client could make up tokens that a server, or a firewall in front of it,
  * fails on.
  */
@@ -141,7 +141,7 @@ const givenBack = { active: 2, unasked: 1, trouble: 0, rejected: 0 } as const;
 type Outcome = keyof typeof givenBack;
 
 /**
- * Returns how many questions of one client may be under way at once: at most half of the exchanges
+ * Returns how many readings of one client may be under way at once: at most half of the exchanges
  * that one endpoint of an authorization server gets, so that one client leaves places for the other
  * clients.
  *
@@ -152,11 +152,11 @@ export function placesPerClient(maxConcurrent: number): number {
 }
 
 /**
- * Limits how many questions without an active token a client causes, and how many questions it has
- * under way. A client has an account under each of its names: its certificate and its address. A
- * question is one reading of a token by the token source: the authorization server is asked, or a JWT
- * is verified. A question takes one from the allowance of each account of its client when it begins,
- * so requests at once can't have more asked than the allowance. A client without allowance still
+ * Limits how many readings that find no active token a client causes, and how many readings it has
+ * under way. A client has an account under each of its names: its certificate and its address. In
+ * a reading the token source finds out what a token is: the authorization server is asked, or a JWT is
+ * verified. A reading takes one from the allowance of each account of its client when it begins, so
+ * requests at once can't cause more readings than the allowance. A client without allowance still
  * passes with tokens that a cache knows.
  */
 export class FloodGuard {
@@ -164,16 +164,16 @@ export class FloodGuard {
   readonly #mostPlaces: number;
   readonly #accounts = new LRUCache<string, Account>({ max: MAX_ACCOUNTS });
   /**
-   * The open questions of each client about unknown tokens: one token costs it one, however often
+   * The open readings of unknown tokens, of each client: one token costs it one, however often
    * it sends the token meanwhile.
    */
-  readonly #openQuestions = new Map<string, Promise<TokenAnswer>>();
-  /** Open questions about known tokens that are asked. */
+  readonly #openReadings = new Map<string, Promise<TokenAnswer>>();
+  /** Open readings of known tokens. */
   readonly #openAfresh = new Map<string, Promise<TokenAnswer>>();
-  /** Questions about known tokens that are not asked yet. */
+  /** Readings of known tokens that have not begun. */
   readonly #nextAfresh = new Map<string, Promise<TokenAnswer>>();
 
-  /** @param mostPlaces how many questions of one client may be under way */
+  /** @param mostPlaces how many readings of one client may be under way */
   constructor(rules: FloodRules, mostPlaces: number = MOST_PLACES) {
     this.#rules = rules;
     this.#mostPlaces = mostPlaces;
@@ -203,22 +203,22 @@ export class FloodGuard {
     clientNames: ClientNames,
     key: string,
     { ask, findWithoutAsking }: AskOrFind,
-    kind: QuestionKind = 'unknown',
+    kind: ReadingKind = 'unknown',
   ): Promise<TokenAnswer> {
     const name = JSON.stringify([...clientNames, key]);
     const open =
-      this.#openQuestions.get(name) ??
+      this.#openReadings.get(name) ??
       this.#askWithPlace(clientNames, kind, ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(
-        () => this.#openQuestions.delete(name),
+        () => this.#openReadings.delete(name),
       );
-    this.#openQuestions.set(name, open);
+    this.#openReadings.set(name, open);
     return open;
   }
 
   /**
-   * Calls `ask` for a known token, by a question that begins after this call. It takes a place of
-   * the client, and nothing from the allowance. Requests with the same token share a question that has
-   * not begun. Rejects with `RequestRefused` if too many questions of the client wait.
+   * Calls `ask` for a known token, by a reading that begins after this call. It takes a place of
+   * the client, and nothing from the allowance. Requests with the same token share a reading that has
+   * not begun. Rejects with `RequestRefused` if too many readings of the client wait.
    *
    * @param key names the token and the server that is asked
    */
@@ -229,7 +229,7 @@ export class FloodGuard {
     return next;
   }
 
-  /** Asks when the open question about the token has ended, and the client has a place. */
+  /** Asks when the open reading of the token has ended, and the client has a place. */
   async #askNext(name: string, clientNames: ClientNames, ask: AskOrFind['ask']): Promise<TokenAnswer> {
     const begin = (): Promise<TokenAnswer> => {
       this.#nextAfresh.delete(name);
@@ -237,7 +237,7 @@ export class FloodGuard {
       this.#openAfresh.set(name, asked);
       return asked;
     };
-    // One token holds one place: a question that is under way ends first.
+    // One token holds one place: a reading that is under way ends first.
     await this.#openAfresh.get(name)?.catch(() => undefined);
     return this.#askWithPlace(clientNames, 'known', begin, (refusal) => {
       this.#nextAfresh.delete(name);
@@ -245,15 +245,15 @@ export class FloodGuard {
     });
   }
 
-  /** Takes what a question needs, waits for it where that may help, asks, and gives it back. */
+  /** Takes what a reading needs, waits for it where that may help, asks, and gives it back. */
   async #askWithPlace(
     clientNames: ClientNames,
-    kind: QuestionKind,
+    kind: ReadingKind,
     ask: AskOrFind['ask'],
     onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
     const taking = this.#takeOrWait(clientNames, kind);
-    // A question that has its place begins at once: a resource server that is closed next waits for
+    // A reading that has its place begins at once: a resource server that is closed next waits for
     // it.
     const { accounts, refusal } = 'then' in taking ? await taking : taking;
     if (accounts === undefined) {
@@ -272,7 +272,7 @@ export class FloodGuard {
     }
   }
 
-  #takeOrWait(clientNames: ClientNames, kind: QuestionKind): Taken | Refused | Promise<Taken | Refused> {
+  #takeOrWait(clientNames: ClientNames, kind: ReadingKind): Taken | Refused | Promise<Taken | Refused> {
     const taken = this.#take(clientNames, kind);
     if (taken.waitFor === undefined) {
       return taken;
@@ -284,12 +284,12 @@ export class FloodGuard {
   }
 
   /**
-   * Takes a place of each account, and one from its allowance for an unknown token. While a question
+   * Takes a place of each account, and one from its allowance for an unknown token. While a reading
    * of an account that has none is under way, what it holds may come back: a client with many active
-   * tokens waits for that rather than be refused. A client whose last questions, as many as its
+   * tokens waits for that rather than be refused. A client whose last readings, as many as its
    * allowance, found no active token does not wait.
    */
-  #take(clientNames: ClientNames, kind: QuestionKind): Taken | Refused | Delayed {
+  #take(clientNames: ClientNames, kind: ReadingKind): Taken | Refused | Delayed {
     const accounts = clientNames.map((name) => this.#accountOf(name));
     const isUnknown = kind === 'unknown';
     const short = accounts.filter(
@@ -321,7 +321,7 @@ export class FloodGuard {
     return new RequestRefused('too_many_rejected_tokens', { retryAfter });
   }
 
-  #settle(accounts: readonly Account[], kind: QuestionKind, outcome: Outcome): void {
+  #settle(accounts: readonly Account[], kind: ReadingKind, outcome: Outcome): void {
     for (const account of accounts) {
       this.#refill(account);
       account.underWay -= 1;
@@ -336,7 +336,7 @@ export class FloodGuard {
       account.places = this.#placesAfter(outcome, account.places);
     }
     // The address is the last name of a client and goes first here: a client there that waits for it is
-    // before the next question of the client whose certificate has a place now.
+    // before the next reading of the client whose certificate has a place now.
     for (const account of accounts.toReversed()) {
       this.#serve(account);
     }
@@ -350,7 +350,7 @@ export class FloodGuard {
   }
 
   /**
-   * Gives what became free to the questions that wait longest. As long as one waits, a question of
+   * Gives what became free to the readings that wait longest. As long as one waits, a reading of
    * this account is under way.
    */
   #serve(account: Account): void {
@@ -414,7 +414,7 @@ export class FloodGuard {
   }
 }
 
-/** Refuses the questions that waited too long: those at the front. */
+/** Refuses the readings that waited too long: those at the front. */
 function refuseOverdue(waiting: Waiter[]): void {
   const now = performance.now();
   for (let waiter = waiting[0]; waiter !== undefined; waiter = waiting[0]) {

@@ -45,7 +45,7 @@ export interface TokenCacheRules {
 /**
  * Returns the limit of concurrent background refreshes: a quarter of the exchanges that one
  * endpoint of an authorization server gets. A client that uses many tokens at once leaves places
- * for the questions that requests wait for.
+ * for the readings that requests wait for.
  */
 export function maxRefreshesFor(maxConcurrent: number): number {
   return Math.max(1, Math.floor(maxConcurrent / 4));
@@ -65,8 +65,11 @@ const mayBeRevoked = createTokenRejection(
   'issued before this process knows all revocations',
 );
 
-/** A question about a token: its names, the server that is asked, and the requester. */
-interface Question {
+/**
+ * A reading of a token: its names, the requester, and the server that is asked, or whose keys verify the
+ * token.
+ */
+interface Reading {
   readonly token: string;
   readonly server: TokenServer;
   readonly hash: string;
@@ -122,10 +125,10 @@ export class TokenCache {
   readonly #active: LRUCache<string, Entry>;
   readonly #rejections: LRUCache<string, Rejected>;
   readonly #rejectionTimes = new RejectionTimes(REMEMBERED_REJECTIONS);
-  /** Questions without an answer yet. Requests with the same token join one. */
-  readonly #openQuestions = new Map<string, Promise<DatedToken | TokenRejection>>();
-  /** Questions that are asked when the open one of the same name has ended. */
-  readonly #nextQuestions = new Map<string, Promise<DatedToken | TokenRejection>>();
+  /** Readings that have not ended. Requests with the same token join one. */
+  readonly #openReadings = new Map<string, Promise<DatedToken | TokenRejection>>();
+  /** Readings that begin when the open one of the same name has ended. */
+  readonly #nextReadings = new Map<string, Promise<DatedToken | TokenRejection>>();
   /** Answers in use that are asked for again at the moment. */
   #refreshes = 0;
   #isSettling = false;
@@ -175,7 +178,7 @@ export class TokenCache {
         return entry.tokenClaims;
       }
     }
-    // Spares a question about an unknown token. Whether a token is revoked, `usability()` decides.
+    // Spares a reading of an unknown token. Whether a token is revoked, `usability()` decides.
     if (this.#revocations.isTokenHashRevokedForAllIssuers(hash)) {
       return revoked;
     }
@@ -186,16 +189,16 @@ export class TokenCache {
   }
 
   /**
-   * Refreshes an answer in the background, unless a question about this token is open or
+   * Refreshes an answer in the background, unless a reading of this token is open or
    * `maxRefreshes` refreshes run.
    */
   #refresh<Presented>(
-    about: Omit<Question, 'requester'>,
+    about: Omit<Reading, 'requester'>,
     presented: Presented,
     requesterOf: (presented: Presented) => Requester | undefined,
   ): void {
     const { maxRefreshes = Number.POSITIVE_INFINITY } = this.#rules;
-    if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#openQuestions.has(about.key)) {
+    if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#openReadings.has(about.key)) {
       return;
     }
     let requester: Requester | undefined;
@@ -207,7 +210,7 @@ export class TokenCache {
     }
     this.#refreshes += 1;
     // If it fails, no request needs an old answer: one that waits for it looks for its own.
-    this.#ask({ ...about, requester })
+    this.#findOrRead({ ...about, requester })
       .catch(() => undefined)
       .finally(() => {
         this.#refreshes -= 1;
@@ -216,7 +219,7 @@ export class TokenCache {
 
   /**
    * Reads the answer from the shared cache, or else asks the authorization server, and caches it.
-   * Requests with the same token join the open question, which is asked for the `requester` of the
+   * Requests with the same token join the open reading, which is made for the `requester` of the
    * first.
    *
    * @param hash `hashOf(token)`, where it is known
@@ -227,13 +230,13 @@ export class TokenCache {
     requester?: Requester,
     hash = hashOf(token),
   ): Promise<TokenAnswer> {
-    const question = questionAbout(token, server, requester, hash);
-    return this.#decideAtEnd(() => this.#askOrUseStale(question));
+    const reading = createReading(token, server, requester, hash);
+    return this.#decideAtEnd(() => this.#readOrUseStale(reading));
   }
 
   /**
-   * Checks the answer once more for each request that joined the question. This process may have
-   * received a revocation after the question was answered. If the answer can't be used any more, it
+   * Checks the answer once more for each request that joined the reading. This process may have
+   * received a revocation after the reading ended. If the answer can't be used any more, it
    * asks a second time.
    */
   async #decideAtEnd(ask: () => Promise<DatedToken | TokenRejection>): Promise<TokenAnswer> {
@@ -274,63 +277,63 @@ export class TokenCache {
     if (cached !== undefined) {
       return cached;
     }
-    const question = questionAbout(token, server, undefined);
-    const shared = this.#sharedFor(question);
-    const found = shared && (await this.#look(shared, question, false));
+    const reading = createReading(token, server, undefined);
+    const shared = this.#sharedFor(reading);
+    const found = shared && (await this.#look(shared, reading, false));
     return found && this.#decideAtEnd(async () => found);
   }
 
   /**
-   * Introspects even if an answer is cached, by a question that begins after this call. Caches only
-   * a rejection. Requests with the same token join the next question, which is asked for the
+   * Introspects even if an answer is cached, by a reading that begins after this call. Caches only
+   * a rejection. Requests with the same token join the next reading, which is made for the
    * `requester` of the first.
    */
   readAfresh(token: string, server: TokenServer, requester?: Requester): Promise<TokenAnswer> {
-    const question = questionAbout(token, server, requester);
-    const name = `${question.key} afresh`;
-    return this.#decideAtEnd(() => this.#joinNext(name, () => this.#askServerAfresh(question)));
+    const reading = createReading(token, server, requester);
+    const name = `${reading.key} afresh`;
+    return this.#decideAtEnd(() => this.#joinNext(name, () => this.#readAndCacheRejection(reading)));
   }
 
-  /** Asks now, or joins the question that is asked when the open one has ended. */
+  /** Begins a reading now, or joins the one that begins when the open one has ended. */
   #joinNext(
     name: string,
     ask: () => Promise<DatedToken | TokenRejection>,
   ): Promise<DatedToken | TokenRejection> {
-    const open = this.#openQuestions.get(name);
+    const open = this.#openReadings.get(name);
     if (open === undefined) {
       return this.#join(name, ask);
     }
     const begin = (): Promise<DatedToken | TokenRejection> => {
-      this.#nextQuestions.delete(name);
+      this.#nextReadings.delete(name);
       return this.#join(name, ask);
     };
-    const next = this.#nextQuestions.get(name) ?? open.then(begin, begin);
-    this.#nextQuestions.set(name, next);
+    const next = this.#nextReadings.get(name) ?? open.then(begin, begin);
+    this.#nextReadings.set(name, next);
     return next;
   }
 
-  /** Stops background refreshes. Resolves when each question that is open has settled. */
-  async settleQuestions(): Promise<void> {
+  /** Stops background refreshes. Resolves when each reading that is open has settled. */
+  async settleReadings(): Promise<void> {
     this.#isSettling = true;
-    while (this.#openQuestions.size > 0 || this.#nextQuestions.size > 0) {
-      await allSettled([...this.#openQuestions.values(), ...this.#nextQuestions.values()]);
+    while (this.#openReadings.size > 0 || this.#nextReadings.size > 0) {
+      await allSettled([...this.#openReadings.values(), ...this.#nextReadings.values()]);
     }
   }
 
-  async #askServerAfresh(question: Question): Promise<DatedToken | TokenRejection> {
-    const known = await this.#readToken(question);
+  async #readAndCacheRejection(reading: Reading): Promise<DatedToken | TokenRejection> {
+    const known = await this.#readToken(reading);
     if (typeof known === 'string') {
-      this.#keepRejection(question, known);
-      await this.#sharedOf(question.server)?.remove(sharedName(question));
+      this.#keepRejection(reading, known);
+      await this.#sharedOf(reading.server)?.remove(sharedName(reading));
     }
     return known;
   }
 
-  async #askOrUseStale(question: Question): Promise<DatedToken | TokenRejection> {
+  async #readOrUseStale(reading: Reading): Promise<DatedToken | TokenRejection> {
     try {
-      return await this.#ask(question);
+      return await this.#findOrRead(reading);
     } catch (trouble) {
-      const stale = this.#substitute(question.key, trouble);
+      const stale = this.#substitute(reading.key, trouble);
       if (stale === undefined) {
         throw trouble;
       }
@@ -338,34 +341,34 @@ export class TokenCache {
     }
   }
 
-  #ask(question: Question): Promise<DatedToken | TokenRejection> {
-    return this.#join(question.key, () => this.#findSharedOr(question, () => this.#askServer(question)));
+  #findOrRead(reading: Reading): Promise<DatedToken | TokenRejection> {
+    return this.#join(reading.key, () => this.#findSharedOr(reading, () => this.#readAndCache(reading)));
   }
 
-  /** Joins the open question of this name, or opens it. */
+  /** Joins the open reading of this name, or opens it. */
   #join(name: string, ask: () => Promise<DatedToken | TokenRejection>): Promise<DatedToken | TokenRejection> {
-    const open = this.#openQuestions.get(name) ?? ask().finally(() => this.#openQuestions.delete(name));
-    this.#openQuestions.set(name, open);
+    const open = this.#openReadings.get(name) ?? ask().finally(() => this.#openReadings.delete(name));
+    this.#openReadings.set(name, open);
     return open;
   }
 
   async #findSharedOr(
-    question: Question,
+    reading: Reading,
     ask: () => Promise<DatedToken | TokenRejection>,
   ): Promise<DatedToken | TokenRejection> {
-    const shared = this.#sharedFor(question);
+    const shared = this.#sharedFor(reading);
     if (shared === undefined) {
       return ask();
     }
-    const look = (isWaiting: boolean) => this.#look(shared, question, isWaiting);
-    return (await look(false)) ?? shared.askUnderLock(sharedName(question), () => look(true), ask);
+    const look = (isWaiting: boolean) => this.#look(shared, reading, isWaiting);
+    return (await look(false)) ?? shared.askUnderLock(sharedName(reading), () => look(true), ask);
   }
 
   /**
    * Returns the shared cache if the answer of another process may be in it and could be used;
    * `undefined` otherwise.
    */
-  #sharedFor({ key, server }: Question): SharedCache | undefined {
+  #sharedFor({ key, server }: Reading): SharedCache | undefined {
     const cachedEntry = this.#active.peek(key);
     const isVoid = cachedEntry !== undefined && this.#revocations.usability(cachedEntry) === 'refuse';
     // No shared answer is used for a token that this process knows to be revoked, and none at all
@@ -381,16 +384,16 @@ export class TokenCache {
 
   async #look(
     shared: SharedCache,
-    question: Question,
+    reading: Reading,
     isWaiting: boolean,
   ): Promise<DatedToken | TokenRejection | undefined> {
-    const { key } = question;
-    const answer = await shared.get(sharedName(question));
+    const { key } = reading;
+    const answer = await shared.get(sharedName(reading));
     if (answer !== undefined && 'rejection' in answer) {
       // Other processes learn of it only while they wait: a token that is not active now may be so
       // later.
       const isAnswer = isWaiting && shared.isForLockWaiters(answer, Date.now());
-      return isAnswer ? this.#keepRejection(question, answer.rejection) : undefined;
+      return isAnswer ? this.#keepRejection(reading, answer.rejection) : undefined;
     }
     const claims = answer && readTokenClaims(answer.claims, answer.issuer);
     if (answer === undefined || claims === undefined || typeof claims === 'string') {
@@ -409,7 +412,7 @@ export class TokenCache {
     if (askedFrom <= this.#rejectionTimes.mayBeRejectedUntil(key)) {
       return undefined;
     }
-    const known = this.#knownToken(question, claims, 'server', {
+    const known = this.#knownToken(reading, claims, 'server', {
       turn: this.#revocations.nextTurn(),
       turnTime: performance.now() - Math.max(0, now - askedAt),
       shared: { askedAt, readUpTo },
@@ -423,15 +426,15 @@ export class TokenCache {
     return entry;
   }
 
-  async #askServer(question: Question): Promise<DatedToken | TokenRejection> {
-    const { key, server } = question;
+  async #readAndCache(reading: Reading): Promise<DatedToken | TokenRejection> {
+    const { key, server } = reading;
     const askedAt = Date.now();
     const { readUpTo } = this.#revocations;
-    const known = await this.#readToken(question);
+    const known = await this.#readToken(reading);
     if (typeof known === 'string') {
       const wasShared = this.#active.peek(key)?.claimsFrom === 'server';
-      this.#keepRejection(question, known);
-      await this.#shareRejection(question, known, wasShared);
+      this.#keepRejection(reading, known);
+      await this.#shareRejection(reading, known, wasShared);
       return known;
     }
     const entry = this.#entry(known, known.claimsFrom === 'server' ? askedAt : Date.now());
@@ -442,7 +445,7 @@ export class TokenCache {
         const { claims, issuer } = known.tokenClaims;
         // The process that holds the lock releases it only when other processes find the answer.
         await this.#sharedOf(server)?.put(
-          sharedName(question),
+          sharedName(reading),
           { claims, issuer, askedAt, readUpTo },
           seconds,
         );
@@ -453,25 +456,25 @@ export class TokenCache {
     return known;
   }
 
-  async #shareRejection(question: Question, rejection: TokenRejection, wasShared: boolean): Promise<void> {
-    const shared = this.#sharedOf(question.server);
+  async #shareRejection(reading: Reading, rejection: TokenRejection, wasShared: boolean): Promise<void> {
+    const shared = this.#sharedOf(reading.server);
     if (shared === undefined) {
       return;
     }
     if (wasShared) {
-      await shared.remove(sharedName(question));
+      await shared.remove(sharedName(reading));
     }
     if (this.#rules.rejectionMaxAge > 0) {
-      await shared.putForLockWaiters(sharedName(question), { rejection, rejectedAt: Date.now() });
+      await shared.putForLockWaiters(sharedName(reading), { rejection, rejectedAt: Date.now() });
     }
   }
 
   /**
    * Asks, and decides whether the answer may be used: while it was on its way a revocation may have
-   * been received, or another question may have found the token not active.
+   * been received, or another reading may have found the token not active.
    */
-  async #readToken(question: Question): Promise<DatedToken | TokenRejection> {
-    const { token, server, key, requester } = question;
+  async #readToken(reading: Reading): Promise<DatedToken | TokenRejection> {
+    const { token, server, key, requester } = reading;
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.nextTurn();
       const turnTime = performance.now();
@@ -480,13 +483,13 @@ export class TokenCache {
         return answer;
       }
       const known = server.isIntrospected(answer)
-        ? this.#knownToken(question, answer, 'server', { turn, turnTime: turnTime, shared: undefined })
-        : this.#knownSelfContained(question, answer, turn, turnTime);
+        ? this.#knownToken(reading, answer, 'server', { turn, turnTime: turnTime, shared: undefined })
+        : this.#knownSelfContained(reading, answer, turn, turnTime);
       const usability = await this.#usabilityInTime(known);
       if (known.claimsFrom === 'server' && known.turnTime <= this.#rejectionTimes.rejectedAt(key)) {
         continue;
       }
-      if (server.isSelfContained === true && this.#isRevokedByItself(question, answer, turn, turnTime)) {
+      if (server.isSelfContained === true && this.#isRevokedByItself(reading, answer, turn, turnTime)) {
         return revoked;
       }
       if (usability === 'use') {
@@ -496,23 +499,23 @@ export class TokenCache {
         return revoked;
       }
       if (usability !== 'outdated') {
-        return this.#introspectToo(question, answer, usability);
+        return this.#introspectToo(reading, answer, usability);
       }
     }
     return 'token_inactive';
   }
 
   /** Whether a revocation concerns a token that was introspected, by what it says of itself. */
-  #isRevokedByItself(question: Question, answer: TokenClaims, turn: number, turnTime: number): boolean {
-    const known = this.#knownSelfContained(question, answer, turn, turnTime);
+  #isRevokedByItself(reading: Reading, answer: TokenClaims, turn: number, turnTime: number): boolean {
+    const known = this.#knownSelfContained(reading, answer, turn, turnTime);
     return this.#revocations.usability(known) === 'refuse';
   }
 
   /** The claims of a self-contained token count from when this process first saw the token. */
-  #knownSelfContained(question: Question, answer: TokenClaims, turn: number, turnTime: number): DatedToken {
-    const before = this.#active.peek(question.key);
+  #knownSelfContained(reading: Reading, answer: TokenClaims, turn: number, turnTime: number): DatedToken {
+    const before = this.#active.peek(reading.key);
     const first = before?.claimsFrom === 'token' ? before : { turn, turnTime };
-    return this.#knownToken(question, answer, 'token', {
+    return this.#knownToken(reading, answer, 'token', {
       turn: first.turn,
       turnTime: first.turnTime,
       shared: undefined,
@@ -534,11 +537,11 @@ export class TokenCache {
    * it is revoked. The claims of the token count as before.
    */
   async #introspectToo(
-    question: Question,
+    reading: Reading,
     tokenClaims: TokenClaims,
     why: 'wait' | 'may-be-revoked',
   ): Promise<DatedToken | TokenRejection> {
-    const { token, server, key, requester } = question;
+    const { token, server, key, requester } = reading;
     const turn = this.#revocations.nextTurn();
     const turnTime = performance.now();
     const answer = await server.introspect?.(token, tokenClaims, requester);
@@ -554,7 +557,7 @@ export class TokenCache {
     if (typeof agreed === 'string') {
       return agreed;
     }
-    const known = this.#knownToken(question, agreed, 'server', {
+    const known = this.#knownToken(reading, agreed, 'server', {
       turn,
       turnTime: turnTime,
       shared: undefined,
@@ -570,7 +573,7 @@ export class TokenCache {
   }
 
   #knownToken(
-    { token, hash }: Question,
+    { token, hash }: Reading,
     tokenClaims: TokenClaims,
     claimsFrom: DatedToken['claimsFrom'],
     when: Pick<DatedToken, 'turn' | 'turnTime' | 'shared'>,
@@ -654,7 +657,7 @@ export class TokenCache {
     return isInTime && this.#revocations.usability(stale) === 'use';
   }
 
-  #keepRejection({ key, server }: Question, rejection: TokenRejection): TokenRejection {
+  #keepRejection({ key, server }: Reading, rejection: TokenRejection): TokenRejection {
     this.#active.delete(key);
     if (server.readIntrospects) {
       this.#rejectionTimes.noteRejection(key);
@@ -665,12 +668,12 @@ export class TokenCache {
   }
 }
 
-function questionAbout(
+function createReading(
   token: string,
   server: TokenServer,
   requester: Requester | undefined,
   hash = hashOf(token),
-): Question {
+): Reading {
   return { token, server, hash, key: hash + server.id, requester };
 }
 
@@ -697,7 +700,7 @@ function showsOutage(trouble: unknown): boolean {
 }
 
 /** What an answer is called in the tier that processes share. */
-function sharedName({ hash, server }: Question): string {
+function sharedName({ hash, server }: Reading): string {
   return `${hash} ${server.sharedId}`;
 }
 

@@ -49,7 +49,7 @@ export const floodGuardOptions = optionGroup({
 
 /**
  * How many unknown tokens that are rejected a client may send. The guard also limits how many
- * questions of one client are under way: 50, and at most half of `http.maxConcurrent`,
+ * tokens of one client are introspected or verified at once: 50, and at most half of `http.maxConcurrent`,
  * also those of `requireActive()`.
  */
 export interface FloodGuardOptions extends OptionsOf<typeof floodGuardOptions> {}
