@@ -28,16 +28,21 @@ export class MemoryLog implements RevocationLog {
     return position;
   }
 
-  async read({ since, wait, signal }: RevocationLogQuery): Promise<RevocationLogPage> {
+  async read({ after, wait, signal }: RevocationLogQuery): Promise<RevocationLogPage> {
     this.#fail();
     const lastGiven = this.#count === 0 ? undefined : positionOf(this.#count);
     const deadline = performance.now() + wait;
-    while (this.#after(since).length === 0 && performance.now() < deadline) {
+    while (this.#entriesAfter(after).length === 0 && performance.now() < deadline) {
       await sleep(5, undefined, { signal });
       this.#fail();
     }
-    const hasSince = since === undefined || this.entries.some(({ position }) => position === since);
-    return { header: this.header, lastGiven, hasSince, entries: this.#after(since).slice(0, 10) };
+    const hasPrecedingEntry = after === undefined || this.entries.some(({ position }) => position === after);
+    return {
+      header: this.header,
+      lastGiven,
+      hasPrecedingEntry,
+      entries: this.#entriesAfter(after).slice(0, 10),
+    };
   }
 
   /** Another server with the same entries: a replica that takes over. */
@@ -49,8 +54,8 @@ export class MemoryLog implements RevocationLog {
     return copy;
   }
 
-  #after(since = ''): { position: string; entry: string }[] {
-    return this.entries.filter(({ position }) => position > since);
+  #entriesAfter(after = ''): { position: string; entry: string }[] {
+    return this.entries.filter(({ position }) => position > after);
   }
 
   #fail(): void {

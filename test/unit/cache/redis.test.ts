@@ -122,7 +122,7 @@ describe('redisLog()', () => {
       const log = redisLog({ duplicate: () => connection as never }, { replicas: 1 });
       const { signal } = new AbortController();
       const run = {
-        read: () => log.read({ since: undefined, wait: 1, signal }),
+        read: () => log.read({ after: undefined, wait: 1, signal }),
         append: () => log.append('entry', 1, signal),
       };
       await expect(run[method]()).rejects.toThrow('of the client');
@@ -158,7 +158,7 @@ describe('redisLog() that reads over a new connection', () => {
   it('does not use a connection again that was writing meanwhile', async () => {
     const { connections, log } = connectionsOfLog();
     const { signal } = new AbortController();
-    const query = { since: undefined, wait: 1, signal };
+    const query = { after: undefined, wait: 1, signal };
     const writing = log.append('entry', 1, signal);
     await log.read(query);
     await log.read({ ...query, mustReconnect: true });
@@ -177,7 +177,7 @@ describe('a signal that is aborted before the call', () => {
   it.each([
     ['redisLog().open()', (client: never) => redisLog(client).setHeader('name', false, signal)],
     ['redisLog().append()', (client: never) => redisLog(client).append('entry', 1, signal)],
-    ['redisLog().read()', (client: never) => redisLog(client).read({ since: undefined, wait: 1, signal })],
+    ['redisLog().read()', (client: never) => redisLog(client).read({ after: undefined, wait: 1, signal })],
     ['redisChannel().subscribe()', (client: never) => redisChannel(client).subscribe(listener(), signal)],
   ])('%s opens no connection', async (_call, run) => {
     const duplicate = vi.fn(fakeRedis().client.duplicate);

@@ -94,8 +94,8 @@ async function checkLog({ log, secrets }: LogRules): Promise<Finding> {
   let count = 0;
   let end: string | undefined;
   do {
-    const since = newest?.position;
-    const { value: page, error } = await tryOrCapture((signal) => log.read({ since, wait: 1, signal }));
+    const after = newest?.position;
+    const { value: page, error } = await tryOrCapture((signal) => log.read({ after, wait: 1, signal }));
     if (page === undefined) {
       return problem(
         'revocation_log_unreachable',
@@ -105,7 +105,7 @@ async function checkLog({ log, secrets }: LogRules): Promise<Finding> {
     }
     end ??= page.lastGiven;
     const last = page.entries.at(-1);
-    if (last === undefined || last.position <= (since ?? '')) {
+    if (last === undefined || last.position <= (after ?? '')) {
       break;
     }
     newest = last;

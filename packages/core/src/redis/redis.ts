@@ -304,7 +304,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
     },
 
     async read({
-      since,
+      after,
       wait,
       signal,
       mustReconnect = false,
@@ -314,7 +314,7 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
         reconnects += 1;
         endIdle();
       }
-      const first = idOf(since);
+      const first = idOf(after);
       const count = pageSize;
       // Smaller until it went well.
       pageSize = Math.max(MIN_PAGE, Math.floor(count / 2));
@@ -344,12 +344,12 @@ export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}):
       hasRead = true;
       newestAt = page.lastGiven === undefined ? undefined : Math.min(timeOf(page.lastGiven), Date.now());
       pageSize = page.read.length < count ? MAX_PAGE : count;
-      const hasSince = since === undefined || page.read[0]?.position === since;
+      const hasPrecedingEntry = after === undefined || page.read[0]?.position === after;
       return {
         header: page.header,
         lastGiven: page.lastGiven,
-        hasSince,
-        entries: page.read.filter(({ position }) => position !== since),
+        hasPrecedingEntry,
+        entries: page.read.filter(({ position }) => position !== after),
       };
     },
 

@@ -237,7 +237,7 @@ export class LogSync {
     // The first reading must not wait for an entry that may never come.
     const wait = this.#hasJoined ? READ_WAIT : 1;
     const page = await this.#log.read({
-      since: this.#position,
+      after: this.#position,
       wait,
       mustReconnect: this.#mustReconnect,
     });
@@ -322,10 +322,10 @@ export class LogSync {
    * not, handles the loss: the page must not be read.
    */
   async #checkPage(page: RevocationLogPage): Promise<boolean> {
-    const since = this.#position ?? '';
+    const lastRead = this.#position ?? '';
     const lastGiven = page.lastGiven ?? '';
     const isSameLog = this.#header.isOfSameLog(page.header);
-    const hasLostEntries = !page.hasSince || lastGiven < since;
+    const hasLostEntries = !page.hasPrecedingEntry || lastGiven < lastRead;
     if (!isSameLog || hasLostEntries) {
       this.#header.setLoss(isSameLog);
       this.#problems.reportIncomplete();
@@ -342,7 +342,7 @@ export class LogSync {
         return false;
       }
     }
-    if (page.entries.length === 0 && since < lastGiven) {
+    if (page.entries.length === 0 && lastRead < lastGiven) {
       await this.#handleMissingEnd(page.lastGiven);
       return false;
     }

@@ -21,7 +21,7 @@ export interface RevocationLog {
    */
   append(entry: string, keepFor: number, signal: AbortSignal): Promise<string>;
   /**
-   * Resolves with entries after `since`, from the first one on if it is undefined, oldest first.
+   * Resolves with entries after the position `after`, or from the first one on, oldest first.
    * Waits up to `wait` milliseconds for one. Rejects, and leaves nothing behind, if `signal`
    * aborts.
    */
@@ -32,7 +32,8 @@ export interface RevocationLog {
 
 /** What a process wants to read. */
 export interface RevocationLogQuery {
-  readonly since: string | undefined;
+  /** The position of the last entry that the process read; undefined to read from the first one on. */
+  readonly after: string | undefined;
   /** Milliseconds. */
   readonly wait: number;
   readonly signal: AbortSignal;
@@ -55,9 +56,10 @@ export interface RevocationLogPage {
    */
   readonly lastGiven: string | undefined;
   /**
-   * Whether the entry at `since` was still there after the entries were read; true without `since`.
+   * Whether the entry at the position `after` was still there after the entries were read; true
+   * without `after`.
    */
-  readonly hasSince: boolean;
+  readonly hasPrecedingEntry: boolean;
   /** Positions are ordered as text. */
   readonly entries: readonly { readonly position: string; readonly entry: string }[];
 }
