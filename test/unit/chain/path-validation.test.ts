@@ -384,7 +384,7 @@ it('the limits of an authority are its path length and its name constraints, if 
   });
   expect(readAuthorityLimits(authority('a'))).toEqual({ pathLength: undefined, names: undefined });
   expect(readAuthorityLimits(authority('a', { version: 1 }))).toMatchObject({
-    code: 'no_authority',
+    code: 'not_an_authority',
     why: expect.stringContaining('it is no authority'),
   });
 });

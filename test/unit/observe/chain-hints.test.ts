@@ -118,10 +118,10 @@ describe('a chain that leads to no authority', () => {
     ]);
   });
 
-  it('chain_no_authority', async () => {
+  it('chain_not_an_authority', async () => {
     const below = await client('CN=a', leaf);
     const sent = { intermediates: [leaf.der, middle.der] };
-    expect(await hintOf(below.der, {}, sent)).toEqual(['certificate_refused', 'chain_no_authority']);
+    expect(await hintOf(below.der, {}, sent)).toEqual(['certificate_refused', 'chain_not_an_authority']);
   });
 
   it('chain_revoked_before', async () => {

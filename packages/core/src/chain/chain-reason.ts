@@ -11,7 +11,7 @@ export type ChainReasonCode =
   | 'expired'
   | 'authority_expired'
   | 'other_purpose'
-  | 'no_authority'
+  | 'not_an_authority'
   | 'too_long'
   | 'name_not_permitted'
   | 'policies'

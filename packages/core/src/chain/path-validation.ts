@@ -220,10 +220,10 @@ function readLimits(certificate: PathCertificate): AuthorityLimits | ChainReason
     return reason('unreadable', 'its basic constraints, key usage or name constraints can not be read');
   }
   if (basic === 'missing' || !basic.isAuthority || certificate.version !== 3) {
-    return reason('no_authority', 'it is no authority: its basic constraints do not say so');
+    return reason('not_an_authority', 'it is no authority: its basic constraints do not say so');
   }
   if (usage !== 'missing' && !usage.keyCertSign) {
-    return reason('no_authority', 'its key usage does not allow to sign certificates');
+    return reason('not_an_authority', 'its key usage does not allow to sign certificates');
   }
   return { pathLength: basic.pathLength, names: names === 'missing' ? undefined : names };
 }

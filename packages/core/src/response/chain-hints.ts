@@ -57,8 +57,8 @@ const ofChain: Readonly<Record<RefusedChainCode, Hint>> = Object.freeze({
       'the certificate, or one of an authority above it, was issued for another purpose: the client ' +
       'needs one with clientAuth, for example not that of its own server',
   },
-  no_authority: {
-    code: 'chain_no_authority',
+  not_an_authority: {
+    code: 'chain_not_an_authority',
     text:
       'a certificate that is no authority has signed the one below it: the client sends a chain that it ' +
       'made itself, or the authority issued its own certificate wrongly',
