@@ -19,7 +19,7 @@ const ofChain: Readonly<Record<RefusedChainCode, Hint>> = Object.freeze({
       'names the issuer that is missing',
   },
   not_cleared_by_source: {
-    code: 'chain_revoked_before',
+    code: 'chain_not_cleared',
     text:
       'TLS or the proxy found the certificate revoked, or its own revocation list missing or expired, or ' +
       'leaves that open: look at the list and the verdict that are set there. A server with crl must ' +
