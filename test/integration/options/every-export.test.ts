@@ -134,6 +134,7 @@ const takesNothing = [
   'HttpRefusal',
   'MtlsBoundError',
   'RequestRefused',
+  'TransmitterError',
   'activeTokenPolicy',
   'addVary',
   'expressFramework',
