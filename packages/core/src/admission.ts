@@ -237,7 +237,7 @@ export function createAdmission({
       const cause = isAnonymous ? new RequestRefused('credentials_missing') : new TellableError(notGranted);
       return throwRefusal(cause, undefined, req);
     }
-    // The request may hold the one from before an introspection.
+    // The request may hold the one from before an introspection, or before its chain was verified.
     const authorization = Authorization.latest(given);
     let fresh: Promise<Authorization> | undefined;
     const renew = (): Promise<void> => {
@@ -250,12 +250,17 @@ export function createAdmission({
     };
     let outcome: unknown;
     try {
-      outcome = policy({ authorization, clockTolerance: settings.clockTolerance, introspect: renew });
+      outcome = policy({
+        authorization,
+        clockTolerance: settings.clockTolerance,
+        introspect: renew,
+        useCertificate: (verified) => Authorization.replaceCertificate(authorization, verified),
+      });
     } catch (thrown) {
       return throwRefusal(thrown, authorization.certificate, req, factsAtRoute(authorization));
     }
     return outcome === undefined && fresh === undefined
-      ? authorization
+      ? Authorization.latest(authorization)
       : awaitOutcome(req, authorization, outcome, () => fresh);
   }
 
@@ -272,7 +277,8 @@ export function createAdmission({
         throw new TellableError(describeWrongOutcome(value));
       }
       // A policy may have forgotten to await it.
-      return (await fresh()) ?? authorization;
+      await fresh();
+      return Authorization.latest(authorization);
     } catch (thrown) {
       return throwRefusal(thrown, authorization.certificate, req, factsAtRoute(authorization));
     }
@@ -283,7 +289,7 @@ export function createAdmission({
    * count as before.
    */
   async function introspect(req: NodeRequest, authorization: Authorization): Promise<Authorization> {
-    const { issuer, certificate } = authorization;
+    const { issuer, certificate } = Authorization.latest(authorization);
     const { read } = acceptedIssuerOf(issuer);
     const { introspect: introspectToken } = read;
     if (introspectToken === undefined) {

@@ -140,6 +140,21 @@ export class Authorization {
     }
   }
 
+  /** Lets another object for the certificate count, in every later check: the chain was verified. */
+  static replaceCertificate(authorization: Authorization, certificate: ClientCertificate): void {
+    const latest = Authorization.latest(authorization);
+    const copy = new Authorization(
+      latest.#tokenClaims,
+      certificate,
+      latest.isBound,
+      latest.keyThumbprint,
+      latest.#abortSignals,
+      latest.#request,
+      latest.#turnAtStart,
+    );
+    Authorization.replace(latest, copy);
+  }
+
   /** Returns a copy for a request that turned out not to prove what its token is bound to. */
   static unbound(authorization: Authorization): Authorization {
     const { certificate } = authorization;

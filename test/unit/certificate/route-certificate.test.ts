@@ -1,6 +1,12 @@
 import { mismatch } from '../../support/mismatch.js';
 import 'reflect-metadata';
-import { ClientCertificate, type PolicyContext, psd2Roles } from '@mtls-bound/core';
+import {
+  activeTokenPolicy,
+  ClientCertificate,
+  createResourceServer,
+  type PolicyContext,
+  psd2Roles,
+} from '@mtls-bound/core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { ConfigurationError, type RequestRefused } from '../../../packages/core/src/errors.js';
@@ -10,6 +16,13 @@ import {
   routeCertificatePolicy,
 } from '../../../packages/core/src/policy/route-certificate.js';
 import { createPki, type Identity, issueFrom, type Pki } from '../../support/pki.js';
+import {
+  boundClaims,
+  optionsOver,
+  outcomeOf,
+  pretendServer,
+  requestWith,
+} from '../../support/pretend-server.js';
 
 let pki: Pki;
 /** Its UID stands beside its CN, and its locality is an empty text. */
@@ -165,5 +178,39 @@ describe('requireCertificate()', () => {
     expect(outcome(policy as Policy, new ClientCertificate(pki.expired.der))).toBe(
       '403 certificate_refused: it is not valid now',
     );
+  });
+
+  it('for the guards behind it, a certificate that passes authorities counts as verified', async () => {
+    const { cert } = pki.ca;
+    const certificate = new ClientCertificate(pki.alice.der, { verified: false, mayBeRevoked: false });
+    const server = createResourceServer(
+      optionsOver(
+        pretendServer(() => boundClaims(certificate, { cn: 'alice' })),
+        certificate,
+      ),
+    );
+    const bySubject = certificateSubjectPolicy({ CN: 'cn' });
+    const req = requestWith('token');
+    const granted = await server.authorize(req);
+    const before = await outcomeOf(() => server.require(req, granted, bySubject));
+    const verified = await server.require(req, granted, routeCertificatePolicy({ authorities: cert }));
+    expect(before).toBe('certificate_refused');
+    expect(verified.certificate).toMatchObject({ verified: true, thumbprint: certificate.thumbprint });
+    expect(verified).toMatchObject({ isBound: true, claims: granted?.claims });
+    // The request may still hold the one from before.
+    for (const given of [granted, verified]) {
+      expect(await server.require(req, given, bySubject)).toBe(verified);
+    }
+    const renewed = await server.require(req, granted, activeTokenPolicy);
+    expect(renewed).not.toBe(verified);
+    expect(renewed.certificate?.verified).toBe(true);
+    const other = requestWith('token');
+    const byAuthorities = routeCertificatePolicy({ authorities: cert });
+    const both = await server.require(other, await server.authorize(other), async (context) => {
+      await byAuthorities(context);
+      await context.introspect();
+    });
+    expect(both.certificate?.verified).toBe(true);
+    await server.close();
   });
 });

@@ -126,8 +126,9 @@ export const certificatePolicyOptions = optionGroup({
    * Whether a certificate of the path is revoked is found out from revocation lists or OCSP responders.
    * The first request with a certificate waits for it. Later ones do not: lists and answers are fetched
    * again in the background. A revoked certificate is refused, and its tokens are revoked in every
-   * process, as by `revoke({ thumbprint })`. If one above it is revoked, another path without that one is
-   * looked for first. Needs `authorities`. Default: revocation is not looked at.
+   * process, as by `revoke({ thumbprint })`. The tokens stay with `binding: 'report'`, and in
+   * `requireCertificate()`. If one above it is revoked, another path without that one is looked for first.
+   * Needs `authorities`. Default: revocation is not looked at.
    */
   revocationCheck: optional(nestedRule<never, CertificateStatusOptions>(certificateStatusOptions), {
     defaultInWords: 'revocation is not looked at',

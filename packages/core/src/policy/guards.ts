@@ -102,7 +102,10 @@ export interface Guards<Type extends GuardType> {
   ): GuardOf<Type, WithClaims<{ authorization_details: readonly unknown[] }>>;
   /**
    * Requires a certificate that meets the policy, as the option `certificatePolicy` does for all
-   * routes; otherwise 403.
+   * routes; otherwise 403. For the guards and handlers behind it, one that passes `authorities` counts as
+   * verified. It refuses a revoked certificate on its own route, and does not revoke the tokens: only
+   * the option `certificatePolicy` does. After `close()` it stops refreshing lists and OCSP answers when
+   * no request has needed them for three times `refreshInterval`.
    */
   requireCertificate(policy: CertificatePolicyOptions): GuardOf<Type, WithCertificate>;
   /**

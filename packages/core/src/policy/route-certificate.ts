@@ -20,7 +20,11 @@ import { isPromised } from '../shared/promises.js';
 import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import { createRoutePolicy, type PolicyContext, type RoutePolicy } from './route-policy.js';
 
-/** `certificatePolicy` for one route. Throws `ConfigurationError`. */
+/**
+ * `certificatePolicy` for one route. Revokes no tokens: what a route demands decides about no other route.
+ * A policy of a route is never closed, as it may stand behind several resource servers. Revocation lists
+ * that no request needs are not refreshed for long, and keep no process alive. Throws `ConfigurationError`.
+ */
 export function routeCertificatePolicy(
   options: CertificatePolicyOptions,
   calledAs = 'routeCertificatePolicy()',
@@ -37,8 +41,11 @@ export function routeCertificatePolicy(
   return afterLoading(
     ({ authorization, clockTolerance }) =>
       policyFor(clockTolerance).prepare(authorization.certificate, Date.now()),
-    createRoutePolicy(({ certificate }, clockTolerance) => {
-      policyFor(clockTolerance)(certificate, Date.now());
+    createRoutePolicy(({ certificate }, clockTolerance, { useCertificate }) => {
+      const judged = policyFor(clockTolerance)(certificate, Date.now());
+      if (judged !== certificate) {
+        useCertificate?.(judged);
+      }
     }),
   );
 }

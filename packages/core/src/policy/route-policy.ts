@@ -1,4 +1,5 @@
 import type { Authorization } from '../authorization.js';
+import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { createMismatch } from '../shared/option-errors.js';
 
 /** A request that `mtlsBound()` accepted, as a route policy sees it. */
@@ -15,6 +16,11 @@ export interface PolicyContext {
    * `RequestRefused`. A policy awaits it.
    */
   readonly introspect: () => Promise<void>;
+  /**
+   * Lets this object for the client's certificate, which the policy has verified, count behind the policy
+   * in place of the one of the request.
+   */
+  readonly useCertificate?: (verified: ClientCertificate) => void;
 }
 
 /**
@@ -34,9 +40,9 @@ export interface RoutePolicy<Granted extends Authorization = Authorization> {
  * refuses.
  */
 export function createRoutePolicy<Granted extends Authorization>(
-  check: (authorization: Authorization, clockTolerance: number) => void,
+  check: (authorization: Authorization, clockTolerance: number, request: PolicyContext) => void,
 ): RoutePolicy<Granted> {
-  return (request) => check(requirePolicyContext(request).authorization, request.clockTolerance);
+  return (request) => check(requirePolicyContext(request).authorization, request.clockTolerance, request);
 }
 
 /**
