@@ -74,7 +74,7 @@ type Members = Readonly<Record<string, unknown>>;
 export async function verifyEventToken(jws: string, rules: EventTokenRules): Promise<SecurityEventToken> {
   if (!rules.wasVerified(jws)) {
     // Before the signature is verified: a token of another transmitter causes no fetch of keys.
-    refuseUnsigned(jws, rules);
+    refuseByContent(jws, rules);
     if (!(await rules.isSigned(jws))) {
       throw new EventTokenRefused('invalid_key', 'No key of the transmitter made the signature');
     }
@@ -82,8 +82,8 @@ export async function verifyEventToken(jws: string, rules: EventTokenRules): Pro
   return readSigned(payloadOf(jws), rules);
 }
 
-/** Refuses what no signature makes good. What costs least comes first. */
-function refuseUnsigned(jws: string, rules: EventTokenRules): void {
+/** Refuses, before the signature is verified, what no signature makes good. What costs least comes first. */
+function refuseByContent(jws: string, rules: EventTokenRules): void {
   const [, header = '', , signature = ''] = (jws.length <= MAX_LENGTH && compact.exec(jws)) || [];
   if (header === '' || header.length > MAX_HEADER_LENGTH || !isCanonical(signature)) {
     throw notSigned();
