@@ -114,7 +114,7 @@ const openErrors = ['UNSPECIFIED', 'OUT_OF_MEM', 'APPLICATION_VERIFICATION', 'IN
 const openNumbers = ['65', '66'];
 
 /** The errors of OpenSSL that are not about revocation. */
-const otherErrors: ReadonlySet<string> = new Set(
+const errorsNotAboutRevocation: ReadonlySet<string> = new Set(
   Object.values(errorNames).filter((name) => !revocationWord.test(name) && !openErrors.includes(name)),
 );
 
@@ -122,7 +122,7 @@ const otherErrors: ReadonlySet<string> = new Set(
  * OpenSSL's texts of errors that are not about revocation, as NGINX and Apache write them behind
  * `FAILED:`, of OpenSSL 1.1.1 and 3. NGINX has texts of its own for OCSP, so that no other text counts.
  */
-const otherReasons: ReadonlySet<string> = new Set([
+const reasonsNotAboutRevocation: ReadonlySet<string> = new Set([
   'unable to get issuer certificate',
   "unable to decrypt certificate's signature",
   'unable to decode issuer public key',
@@ -205,7 +205,7 @@ const otherReasons: ReadonlySet<string> = new Set([
  * each name that is not known.
  */
 export function mayErrorBeRevocation(name: string): boolean {
-  return !otherErrors.has(name);
+  return !errorsNotAboutRevocation.has(name);
 }
 
 /** A verdict's own word: fixed vocabulary of the proxies. */
@@ -216,7 +216,7 @@ const word = /^(?:SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|\d{1,3}|X50
  * for an unknown authority alone, and ends the handshake of a session, which RESUMED means, for a
  * revoked one. Words of success are none: here they contradict what the header is known to mean.
  */
-const otherWords: readonly string[] = ['NONE', 'GENEROUS', 'RESUMED'];
+const wordsNotAboutRevocation: readonly string[] = ['NONE', 'GENEROUS', 'RESUMED'];
 
 /**
  * Reads the values of a verdict's header that do not verify the certificate. The text shows a value
@@ -258,11 +258,11 @@ function describeVerdict(header: string, value: string | undefined, another: str
 
 /** Whether a value is a verdict that is known, and not about revocation. */
 function isAboutSomethingElse(value: string, hasErrorNumbers: boolean): boolean {
-  if (otherWords.includes(value)) {
+  if (wordsNotAboutRevocation.includes(value)) {
     return true;
   }
   if (value.startsWith('FAILED:')) {
-    return otherReasons.has(value.slice('FAILED:'.length));
+    return reasonsNotAboutRevocation.has(value.slice('FAILED:'.length));
   }
   if (Object.hasOwn(errorNames, value)) {
     return (
