@@ -76,7 +76,7 @@ async function start(): Promise<{ milliseconds: number; processor: number; bytes
     maxTokenLifetime: 3_600,
     maxAgeWhileUnsynced: 5,
     clockTolerance: 30,
-    from: 'log',
+    syncedBy: 'log',
     maxWait: 60,
     acceptsUnknownRevocation: false,
   });

@@ -77,7 +77,7 @@ async function bytesPerToken(
       maxTokenLifetime: 60,
       maxAgeWhileUnsynced: 5,
       clockTolerance: 30,
-      from: 'alone',
+      syncedBy: 'alone',
       maxWait: 2,
       acceptsUnknownRevocation: false,
     }),

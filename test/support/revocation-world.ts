@@ -152,16 +152,16 @@ export class World {
   #count = 0;
   #position = 0;
   readonly #random: () => number;
-  readonly #from: SyncState['from'];
+  readonly #syncedBy: SyncState['syncedBy'];
   readonly #clocks: Clocks;
   readonly #acting: readonly ((process: Process) => void)[];
   #step = 0;
   /** How many logs there were. */
   #logs = 1;
 
-  constructor(random: () => number, from: SyncState['from'], clocks: Clocks) {
+  constructor(random: () => number, syncedBy: SyncState['syncedBy'], clocks: Clocks) {
     this.#random = random;
-    this.#from = from;
+    this.#syncedBy = syncedBy;
     this.#clocks = clocks;
     for (let i = this.#below(3); i > 0; i -= 1) {
       this.#append({ revocation: { subject: 'carol' }, at: this.now, id: `of-old-${i}` });
@@ -222,7 +222,7 @@ export class World {
       (process: Process) => this.#cutOff(process),
     ];
     const ofChannel = [(process: Process) => this.#loseChannel(process)];
-    const ofFeed = { alone: [], channel: ofChannel, log: ofLog }[this.#from];
+    const ofFeed = { alone: [], channel: ofChannel, log: ofLog }[this.#syncedBy];
     return [...usual, ...usual, ...usual, ...rare, ...rare, ...ofFeed].filter(() => this.#below(3) > 0);
   }
 
@@ -389,9 +389,9 @@ export class World {
   }
 
   #hearOf(process: Process): void {
-    if (this.#from === 'log') {
+    if (this.#syncedBy === 'log') {
       this.#read(process);
-    } else if (this.#from === 'channel') {
+    } else if (this.#syncedBy === 'channel') {
       if (process.link === 'up') {
         this.#deliver(process, process.inbox.splice(0));
       } else if (process.link !== 'silent') {
@@ -623,7 +623,7 @@ export class World {
         maxTokenLifetime: 3_600,
         maxAgeWhileUnsynced: lag / 1000,
         clockTolerance: tolerance / 1000,
-        from: this.#from,
+        syncedBy: this.#syncedBy,
         maxWait: 0,
         acceptsUnknownRevocation: false,
         maxRevocations: 50,
@@ -723,7 +723,7 @@ export class World {
     if (act.isDeleted) {
       return this.#isFromBeforeGap(process, fact, act);
     }
-    if (this.#from === 'log') {
+    if (this.#syncedBy === 'log') {
       const isLate = unheardFor > lag && this.now - act.writtenAt > lag;
       if (!act.isForgotten || process.hasMissedLoss) {
         return isLate;
@@ -733,7 +733,7 @@ export class World {
         : this.#isFromBeforeGap(process, fact, act);
     }
     // By a channel a token that speaks for itself passes, if the process missed that it was revoked.
-    if (this.#from === 'alone' || known.claimsFrom === 'token') {
+    if (this.#syncedBy === 'alone' || known.claimsFrom === 'token') {
       return false;
     }
     if (askedAt >= act.at) {
@@ -791,7 +791,7 @@ export class World {
       // A process that joins uses no shared answer from before: it may have missed a revocation.
       const joinedAt = process.linkedAt + process.linkedClock;
       const isFromAfterJoining = known.shared.askedAt - tolerance >= joinedAt;
-      const mustBeUsed = isUntouched && isFromAfterJoining && this.#from === 'channel';
+      const mustBeUsed = isUntouched && isFromAfterJoining && this.#syncedBy === 'channel';
       return mustBeUsed ? 'nothing was ever revoked' : undefined;
     }
     const since = known.claimsFrom === 'token' ? token.issuedAt - 2 * tolerance - 1_000 : askedAt;
@@ -799,8 +799,9 @@ export class World {
       return undefined;
     }
     const isVouched =
-      this.#from !== 'log' || known.claimsFrom === 'server' || this.#isIssuedAfterBeginning(token);
-    const isSince = this.#from !== 'channel' || known.claimsFrom === 'token' || askedAt > process.linkedAt;
+      this.#syncedBy !== 'log' || known.claimsFrom === 'server' || this.#isIssuedAfterBeginning(token);
+    const isSince =
+      this.#syncedBy !== 'channel' || known.claimsFrom === 'token' || askedAt > process.linkedAt;
     return isVouched && isSince ? 'nothing was revoked that concerns it' : undefined;
   }
 
@@ -817,7 +818,7 @@ export class World {
   }
 
   #hearsAll(process: Process): boolean {
-    switch (this.#from) {
+    switch (this.#syncedBy) {
       case 'alone':
         return true;
       case 'log':

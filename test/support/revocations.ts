@@ -14,7 +14,7 @@ export function remembered(changes: Partial<RevocationsRules> = {}): Revocations
     maxTokenLifetime: 3_600,
     maxAgeWhileUnsynced: 5,
     clockTolerance: 30,
-    from: 'alone',
+    syncedBy: 'alone',
     maxWait: 0,
     acceptsUnknownRevocation: false,
     ...changes,

@@ -217,8 +217,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const { channel: channelRules, log: logRules, ...memory } = settings.revocations;
   /** Whether `close()` has left the log and the channel, or is about to. */
   let hasLeftFleet = false;
-  const from = logRules ? 'log' : channelRules ? 'channel' : 'alone';
-  const revocations = new Revocations({ ...memory, from, clockTolerance, report });
+  const syncedBy = logRules ? 'log' : channelRules ? 'channel' : 'alone';
+  const revocations = new Revocations({ ...memory, syncedBy, clockTolerance, report });
   const shared = settings.sharedCache && new SharedCache(settings.sharedCache, report);
   const channel = channelRules && new ChannelSync(channelRules, revocations, report);
   const log = logRules && new LogSync(logRules, revocations, report);

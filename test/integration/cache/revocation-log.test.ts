@@ -90,7 +90,7 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
     maxTokenLifetime: 3_600,
     maxAgeWhileUnsynced: 5,
     clockTolerance: 30,
-    from: 'log',
+    syncedBy: 'log',
     maxWait: 0.1,
     acceptsUnknownRevocation: false,
   });

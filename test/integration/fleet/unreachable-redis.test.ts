@@ -65,7 +65,7 @@ describeReal('redis-server', 'a Redis that can not be used', () => {
       maxTokenLifetime: 3_600,
       maxAgeWhileUnsynced: 5,
       clockTolerance: 30,
-      from: 'log',
+      syncedBy: 'log',
       maxWait: 0.1,
       acceptsUnknownRevocation: false,
     });

@@ -102,7 +102,7 @@ describe('a flood of revocations of one issuer', () => {
   });
 
   it('has a shared answer used whose process had read all that was forgotten in the log', () => {
-    const revocations = small({ from: 'log' });
+    const revocations = small({ syncedBy: 'log' });
     for (let i = 100; i < 250; i += 1) {
       revocations.add(noticeOf({ subject: `x${i}`, issuer: red }), String(i));
     }
@@ -117,7 +117,7 @@ describe('a flood of revocations of one issuer', () => {
   });
 
   it('refuses also where JWTs are accepted though a revocation may not have been heard', () => {
-    const revocations = small({ from: 'log', acceptsUnknownRevocation: true });
+    const revocations = small({ syncedBy: 'log', acceptsUnknownRevocation: true });
     flood(revocations, red);
     expect(revocations.usability(known(revocations, {}))).toBe('may-be-revoked');
   });

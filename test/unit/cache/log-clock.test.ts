@@ -21,7 +21,7 @@ afterEach(async () => {
 /** A process that has read the log to its end, with what it reports of clocks. */
 async function join(): Promise<string[]> {
   const reports: string[] = [];
-  const revocations = remembered({ from: 'log' });
+  const revocations = remembered({ syncedBy: 'log' });
   const markRead = vi.spyOn(revocations, 'markRead');
   const report = (given: string, message: string) => given === code && reports.push(message);
   feeds.push(

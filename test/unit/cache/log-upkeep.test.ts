@@ -20,7 +20,7 @@ describe('a process in a fleet whose other processes write heartbeats all the ti
     } as unknown as LogWriter;
     const upkeep = new LogUpkeep({
       writer,
-      revocations: remembered({ from: 'log' }),
+      revocations: remembered({ syncedBy: 'log' }),
       recent: new RecentNotices(),
       isComparisonSettled: () => true,
       attestationAge: () => 0,
@@ -56,7 +56,7 @@ describe('what was revoked before a connection was lost', () => {
     const recent = new RecentNotices();
     const upkeep = new LogUpkeep({
       writer: { lastConfirmedAt: Number.NEGATIVE_INFINITY, write },
-      revocations: remembered({ from: 'log' }),
+      revocations: remembered({ syncedBy: 'log' }),
       recent,
       isComparisonSettled: () => true,
       attestationAge: () => 0,

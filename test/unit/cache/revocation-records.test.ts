@@ -37,7 +37,7 @@ it.each<Revocation>([
   { session: 'sid 1', issuer },
   { thumbprint: hash, issuer },
 ])('%j is written into a new log as it was', (revocation) => {
-  const revocations = remembered({ from: 'log' });
+  const revocations = remembered({ syncedBy: 'log' });
   const notice = noticeOf(revocation);
   revocations.add(notice, '0001');
   expect(revocations.noticesOutsideLog()).toEqual([]);
@@ -51,7 +51,7 @@ describe.each(['subject', 'jti', 'clientId', 'session'])('a long %s', (kind) => 
   const text = 'x'.repeat(1_000);
 
   it('is kept, sent on and written as its hash, which takes the memory of a short name', () => {
-    const revocations = remembered({ from: 'log' });
+    const revocations = remembered({ syncedBy: 'log' });
     revocations.add({ ...noticeOf({ subject: 'alice' }), revocation: named(text) });
     const [kept] = revocations.noticesOutsideLog().map(({ notice }) => notice);
     expect(kept?.revocation).toEqual({ [`${kind}#`]: hashOf(text), issuer });
@@ -61,7 +61,7 @@ describe.each(['subject', 'jti', 'clientId', 'session'])('a long %s', (kind) => 
 
 /** Bytes that a process keeps of many revocations of names of this length. */
 function memoryOf(length: number): number {
-  const revocations = remembered({ from: 'log' });
+  const revocations = remembered({ syncedBy: 'log' });
   const before = heapUsed();
   for (let number = 0; number < 20_000; number += 1) {
     const subject = `${number}`.padEnd(length, 'x');

@@ -165,7 +165,7 @@ describe('what is revoked', () => {
   });
 
   it('a later one of this process stays unwritten when an earlier one of the name is read', () => {
-    const revocations = remembered({ from: 'log' });
+    const revocations = remembered({ syncedBy: 'log' });
     const [earlier, later] = [now - 20_000, now].map((at) => noticeOf({ subject: 'alice' }, at));
     revocations.add(earlier as RevocationNotice);
     revocations.add(later as RevocationNotice);
@@ -176,7 +176,7 @@ describe('what is revoked', () => {
   });
 
   it('one of this process stays unwritten when one of another process is read', () => {
-    const revocations = remembered({ from: 'log' });
+    const revocations = remembered({ syncedBy: 'log' });
     const own = noticeOf({ subject: 'alice' });
     revocations.add(own);
     revocations.add(noticeOf({ subject: 'alice' }), '0001');
@@ -207,7 +207,7 @@ describe('what is revoked', () => {
   });
 
   it('again by an act of which too many came since: what was learnt ends, and its date stays', () => {
-    const revocations = remembered({ from: 'log' });
+    const revocations = remembered({ syncedBy: 'log' });
     vi.advanceTimersByTime(1);
     const first = noticeOf({ subject: 'alice' });
     const revokedAt = performance.now();
@@ -260,7 +260,7 @@ describe('what is revoked', () => {
 
 describe('while a channel may be missing revocations', () => {
   const onChannel = () => {
-    const revocations = remembered({ from: 'channel' });
+    const revocations = remembered({ syncedBy: 'channel' });
     listenSince(revocations, now - 3_600_000);
     return revocations;
   };
@@ -303,14 +303,14 @@ describe('while a channel may be missing revocations', () => {
 
 describe('what another process knows', () => {
   it('is as much older than it says as the clocks may differ', () => {
-    const revocations = remembered({ from: 'channel' });
+    const revocations = remembered({ syncedBy: 'channel' });
     listenSince(revocations, now - 60_000);
     expect(revocations.usability(shared(revocations, 30_000))).toBe('use');
     expect(revocations.usability(shared(revocations, 30_001))).toBe('outdated');
   });
 
   it('is not used at all where the subject was ever revoked, without a log', () => {
-    const revocations = remembered({ from: 'channel' });
+    const revocations = remembered({ syncedBy: 'channel' });
     listenSince(revocations, now - 3_600_000);
     revocations.add(noticeOf({ subject: 'alice' }, now - 60_000));
     expect(revocations.usability(shared(revocations, 0))).toBe('outdated');
@@ -318,7 +318,7 @@ describe('what another process knows', () => {
   });
 
   it('is used, with a log, where that process had read the revocation before it asked', () => {
-    const revocations = remembered({ from: 'log' });
+    const revocations = remembered({ syncedBy: 'log' });
     revocations.add(noticeOf({ subject: 'alice' }, now - 60_000), '0002');
     revocations.markRead('0002', performance.now());
     expect(revocations.usability(shared(revocations, 0, {}, '0001'))).toBe('outdated');
@@ -327,7 +327,7 @@ describe('what another process knows', () => {
   });
 
   it('is not used while revocations are not heard', () => {
-    const revocations = remembered({ from: 'log' });
+    const revocations = remembered({ syncedBy: 'log' });
     expect(revocations.usability(shared(revocations, 0))).toBe('outdated');
     revocations.markRead('0001', performance.now());
     expect(revocations.usability(shared(revocations, 0))).toBe('use');
@@ -506,7 +506,7 @@ describe('a revocation from a process whose clock is ahead', () => {
 
 describe('a process whose clock is behind by an hour', () => {
   it('refuses the JWTs that it has seen, and misses others from five seconds and the tolerance on', () => {
-    const revocations = remembered({ from: 'log', acceptsUnknownRevocation: true });
+    const revocations = remembered({ syncedBy: 'log', acceptsUnknownRevocation: true });
     const seen = jwt(revocations, -3_600);
     revocations.add(noticeOf({ subject: 'alice' }, now + 3_600_000), '0001');
     expect(revocations.usability(seen)).toBe('refuse');
@@ -517,7 +517,7 @@ describe('a process whose clock is behind by an hour', () => {
 
 describe('a process that hears a channel for the first time', () => {
   it('uses none of its own answers from before', () => {
-    const revocations = remembered({ from: 'channel' });
+    const revocations = remembered({ syncedBy: 'channel' });
     const before = known(revocations);
     revocations.markRestored();
     vi.advanceTimersByTime(5_001);
@@ -527,7 +527,7 @@ describe('a process that hears a channel for the first time', () => {
 });
 
 describe('a token that speaks for itself, with a log', () => {
-  const log = (changes = {}) => remembered({ from: 'log', ...changes });
+  const log = (changes = {}) => remembered({ syncedBy: 'log', ...changes });
 
   it('waits until the log is read, and again when that is too long ago', () => {
     const revocations = log();
@@ -584,7 +584,7 @@ describe('a token that speaks for itself, with a log', () => {
 
 describe('a request that waits until revocations are heard', () => {
   it('goes on when they are', async () => {
-    const revocations = remembered({ from: 'log', maxWait: 2 });
+    const revocations = remembered({ syncedBy: 'log', maxWait: 2 });
     const ended = vi.fn();
     const waiting = revocations.untilSynced().then(ended);
     await vi.advanceTimersByTimeAsync(100);
@@ -595,7 +595,7 @@ describe('a request that waits until revocations are heard', () => {
   });
 
   it('goes on after maxWait, counted from when they were heard last', async () => {
-    const revocations = remembered({ from: 'log', maxWait: 2 });
+    const revocations = remembered({ syncedBy: 'log', maxWait: 2 });
     revocations.markRead(undefined, performance.now());
     await vi.advanceTimersByTimeAsync(6_000);
     const ended = vi.fn();

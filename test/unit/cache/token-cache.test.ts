@@ -359,7 +359,7 @@ describe('an answer of the shared cache', () => {
     };
     const cache = cacheOver(async () => 'token_inactive', {
       shared: sharing(found),
-      memory: { from: 'channel' },
+      memory: { syncedBy: 'channel' },
     });
     listenSince(cache.revocations, now - 3_600 * seconds);
     return cache;
@@ -429,7 +429,7 @@ describe('an answer of the shared cache', () => {
   ])(
     '%s %i s after the process began to listen, where clocks may differ by 30 s',
     async (_, age, expected) => {
-      const { happened, expectInactive, revocations } = watched({ from: 'channel', clockTolerance: 30 });
+      const { happened, expectInactive, revocations } = watched({ syncedBy: 'channel', clockTolerance: 30 });
       listenSince(revocations, now - age * seconds);
       await expectInactive();
       expect(happened).toEqual(expected);
@@ -437,7 +437,7 @@ describe('an answer of the shared cache', () => {
   );
 
   const listenForLong = (it: Revocations) => listenSince(it, now - 3_600 * seconds);
-  it.each<[string, RevocationsRules['from'], (revocations: Revocations) => void, boolean]>([
+  it.each<[string, RevocationsRules['syncedBy'], (revocations: Revocations) => void, boolean]>([
     ['a channel that is not heard yet', 'channel', () => undefined, false],
     ['a channel that is heard', 'channel', listenForLong, true],
     [
@@ -453,8 +453,8 @@ describe('an answer of the shared cache', () => {
     ['a log that was read just now', 'log', (it) => it.markRead('1-0', performance.now()), true],
     ['a log that was read too long ago', 'log', (it) => it.markRead('1-0', performance.now() - 5_001), false],
     ['no channel and no log', 'alone', () => undefined, true],
-  ])('is looked for only where it could be used: %s', async (_title, from, prepare, isUsed) => {
-    const { happened, expectInactive, revocations } = watched({ from });
+  ])('is looked for only where it could be used: %s', async (_title, syncedBy, prepare, isUsed) => {
+    const { happened, expectInactive, revocations } = watched({ syncedBy });
     prepare(revocations);
     await expectInactive();
     expect(happened).toEqual(isUsed ? ['look', 'wait'] : []);
@@ -646,7 +646,7 @@ describe('a revocation', () => {
   it('does not have a self-contained token accepted by an answer from before a rejection', async () => {
     const slow = deferred<TokenAnswer>();
     const introspect = vi.fn(() => slow.promise);
-    const { ask, readAfresh, cached } = cacheOver(user, { memory: { from: 'log' } });
+    const { ask, readAfresh, cached } = cacheOver(user, { memory: { syncedBy: 'log' } });
     const waiting = ask('t', { ...selfContained, introspect });
     await vi.waitFor(() => expect(introspect).toHaveBeenCalledOnce());
     const asked = { isSelfContained: true, read: async () => 'token_inactive' as const };
@@ -836,7 +836,7 @@ describe('for whose sake is asked', () => {
   });
 
   it('the server of a token that says itself who it is is asked for the request too', async () => {
-    const { cache, read } = cacheOver(undefined, { memory: { from: 'log' } });
+    const { cache, read } = cacheOver(undefined, { memory: { syncedBy: 'log' } });
     const introspect = vi.fn(async () => active());
     const server: TokenServer = { ...serverOver(read), ...selfContained, introspect };
     await cache.readThrough('t', server, alice);

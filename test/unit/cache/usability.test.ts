@@ -13,14 +13,14 @@ const now = 100_000;
 const limits = { clockToleranceMs: 30_000, maxAgeWhileUnsyncedMs: 5_000, acceptsUnknownRevocation: false };
 
 const alone: SyncState = {
-  from: 'alone',
+  syncedBy: 'alone',
   receivedUntil: Number.POSITIVE_INFINITY,
   ownAnswersSinceTurn: 0,
   sharedAnswersSince: 0,
   completeSince: 0,
 };
-const channel: SyncState = { ...alone, from: 'channel' };
-const log: SyncState = { ...alone, from: 'log', receivedUntil: now };
+const channel: SyncState = { ...alone, syncedBy: 'channel' };
+const log: SyncState = { ...alone, syncedBy: 'log', receivedUntil: now };
 
 /** What a server said in turn 10, of a token that was issued at `epoch`. */
 const answer: DatedClaims = {

@@ -24,7 +24,7 @@ describe('a watcher', () => {
   });
 
   it('hears once of a revocation that is read again in the log', () => {
-    const revocations = remembered({ from: 'log' });
+    const revocations = remembered({ syncedBy: 'log' });
     const notice = noticeOf({ subject: 'user-1' });
     revocations.add(notice);
     const { heard } = watchedBy(revocations, 'user-1');
@@ -48,14 +48,14 @@ describe('a watcher', () => {
     ['a log that is read to its end', (revocations) => revocations.markRead('1', performance.now()), []],
   ];
   it.each(hearing)('hears what may have been missed: %s', (_, happens, expected) => {
-    const revocations = remembered({ from: 'channel' });
+    const revocations = remembered({ syncedBy: 'channel' });
     const { heard } = watchedBy(revocations, 'user-1');
     happens(revocations);
     expect(heard).toEqual(expected);
   });
 
   it.each(hearing)('hears at once what was missed before it watched: %s', (_, happens, expected) => {
-    const revocations = remembered({ from: 'channel' });
+    const revocations = remembered({ syncedBy: 'channel' });
     const since = revocations.latestTurn;
     happens(revocations);
     const heard: string[] = [];

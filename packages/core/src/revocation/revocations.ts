@@ -132,7 +132,7 @@ export interface RevocationsRules {
   /** By how much the clocks of the authorization servers may differ from this process's. */
   readonly clockTolerance: number;
   /** How the revocations of other processes are received. */
-  readonly from: SyncState['from'];
+  readonly syncedBy: SyncState['syncedBy'];
   /**
    * For how long a request waits at most while revocations are not received, counted from when
    * they were received last.
@@ -197,7 +197,7 @@ export class Revocations {
     maxTokenLifetime,
     maxAgeWhileUnsynced,
     clockTolerance,
-    from,
+    syncedBy,
     maxWait,
     acceptsUnknownRevocation,
     maxRevocations = DEFAULT_MAX_REVOCATIONS,
@@ -226,8 +226,8 @@ export class Revocations {
       acceptsUnknownRevocation,
     };
     this.#sync = {
-      from,
-      receivedUntil: from === 'alone' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
+      syncedBy,
+      receivedUntil: syncedBy === 'alone' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
       ownAnswersSinceTurn: 0,
       sharedAnswersSince: 0,
       completeSince: 0,

@@ -58,7 +58,7 @@ export interface SyncState {
    * `alone`: there are no other processes. `channel`: what is missed is lost. `log`: what is missed
    * can be read.
    */
-  readonly from: 'alone' | 'channel' | 'log';
+  readonly syncedBy: 'alone' | 'channel' | 'log';
   /**
    * This process has received each revocation from before this moment of the monotonic clock, in
    * milliseconds. `Infinity` while it listens to a channel, `-Infinity` while it does not.
@@ -137,7 +137,7 @@ export function usabilityOf(
       return dated.claimsFrom === 'token' ? 'may-be-revoked' : 'outdated';
     }
   }
-  if (sync.from === 'alone') {
+  if (sync.syncedBy === 'alone') {
     return 'use';
   }
   const isCurrent = now - sync.receivedUntil <= limits.maxAgeWhileUnsyncedMs;
@@ -159,7 +159,7 @@ function usabilityOfToken(
   isCurrent: boolean,
   { clockToleranceMs, acceptsUnknownRevocation }: UsabilityLimits,
 ): Usability {
-  if (sync.from === 'channel' || acceptsUnknownRevocation) {
+  if (sync.syncedBy === 'channel' || acceptsUnknownRevocation) {
     return 'use';
   }
   if (!isCurrent) {
