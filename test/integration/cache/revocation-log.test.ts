@@ -403,6 +403,68 @@ describe('a process that runs', () => {
   });
 });
 
+describe('a failover that lost a revocation, and was over after more than a minute', () => {
+  let passed: number;
+  beforeEach(() => {
+    passed = 0;
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + passed);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  /**
+   * Returns a process that has not read the revocation of alice. The process that wrote it has ended,
+   * and the log is a replica without it.
+   */
+  async function unread(): Promise<{ readonly one: Member; readonly way: Way }> {
+    const ended = await oldLog();
+    const way: Way = { isCut: false };
+    const one = await joined(undefined, way);
+    await sleep(50);
+    // The last entry before the failover is from after the process has joined.
+    await ended.revoke({ subject: 'carol' });
+    await vi.waitFor(() => expect(one.revocations.readUpTo).toBe(log.entries.at(-1)?.position));
+    const replica = log.copy();
+    way.isCut = true;
+    await vi.waitFor(() => expect(one.told).toEqual(['revocations_unsynced']), 3_000);
+    await ended.revoke({ subject: 'alice' });
+    await ended.feed.close();
+    log = replica;
+    passed += 90_000;
+    vi.setSystemTime(Date.now() + 90_000);
+    expect(one.use(95)).toBe('wait');
+    return { one, way };
+  }
+
+  it.each(['reads the log', 'writes an entry'])(
+    'has a process that returns vouch for no token from before, also if it first %s',
+    async (first) => {
+      const { one, way } = await unread();
+      way.isCut = false;
+      if (first === 'writes an entry') {
+        await one.revoke({ subject: 'bob' });
+      }
+      await vi.waitFor(() => expect(one.use(-60)).toBe('use'), 3_000);
+      expect(one.use(95)).toBe('may-be-revoked');
+      expect(one.told).toContain('revocations_log_quiet');
+      const later = await joined();
+      expect(later.use(95)).toBe('may-be-revoked');
+    },
+  );
+
+  it('has a process that starts vouch for no token from before, though another wrote before it read', async () => {
+    const { one, way } = await unread();
+    way.isCut = false;
+    await one.revoke({ subject: 'bob' });
+    await one.feed.close();
+    const later = await joined();
+    expect(later.use(95)).toBe('may-be-revoked');
+    expect(later.use(-60)).toBe('use');
+  });
+});
+
 describe('a revocation that is written again, or late', () => {
   let passed: number;
   /** When it was revoked, by the clock of the test. */

@@ -137,7 +137,7 @@ export class LogSync {
       facts: (as) => ({
         lastRead: this.#sequence.lastPosition,
         version: this.#header.version,
-        syncedSince: this.#syncedSince,
+        syncedSince: this.#isReadLately ? this.#syncedSince : undefined,
         attested: as && this.#attestations.attest(as),
       }),
       hasRead: (writer, number) => this.#sequence.hasRead(writer, number),
@@ -569,6 +569,15 @@ export class LogSync {
     }
   }
 
+  /**
+   * Whether this process read the log to its end a moment ago. Otherwise it may have to judge the log as
+   * one that starts, and what it writes before must not say that it knows each revocation. Half of the
+   * time after which it returns is left for an entry that is under way.
+   */
+  get #isReadLately(): boolean {
+    return !this.#isReturning && performance.now() - this.#readToEndAt < QUIET_TIME / 2;
+  }
+
   #write(notice: undefined, as?: Attestation['as']): Promise<void> {
     return this.#upkeep.write(notice, as);
   }
@@ -724,7 +733,7 @@ export class LogSync {
     } else {
       this.#answers.addJoin(position);
     }
-    if (!this.#isCatchingUp) {
+    if (!this.#isCatchingUp && !this.#isReturning) {
       this.#answers.answerSoon();
     }
   }
