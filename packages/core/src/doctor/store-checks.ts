@@ -62,7 +62,7 @@ export async function checkStores({ sharedCache, revocations }: Settings): Promi
             'revocation_channel_unreachable',
             `the channel for revocations can't be listened to: ${messageOf(joined.error)}`,
             'check the address and credentials of revocations.channel; until then answers are cached for ' +
-              '5 s only',
+              `${revocations.maxAgeWhileUnsynced} s only`,
           )
         : ok('revocation_channel', 'the channel for revocations can be listened to'),
     );
