@@ -165,7 +165,7 @@ export function createAdmission({
       if (typeof answer !== 'string') {
         await load(answer);
       }
-      // Not awaited here: a promise has its own refusal.
+      // Not awaited here: if it is a promise, `finishAfter()` has published its refusal already.
       return admit(answer, certificate, shown, req, turnAtStart, Date.now());
     } catch (thrown) {
       return throwRefusal(thrown, certificate, req, factsAtRequest(answer));

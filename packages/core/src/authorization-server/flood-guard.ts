@@ -164,13 +164,13 @@ export class FloodGuard {
   readonly #mostPlaces: number;
   readonly #accounts = new LRUCache<string, Account>({ max: MAX_ACCOUNTS });
   /**
-   * The open readings of unknown tokens, of each client: one token costs it one, however often
-   * it sends the token meanwhile.
+   * The open readings by `limit()`, of each client: one token costs it one, however often it sends the
+   * token meanwhile.
    */
   readonly #openReadings = new Map<string, Promise<TokenAnswer>>();
-  /** Open readings of known tokens. */
+  /** Open readings by `limitAfresh()`. */
   readonly #openAfresh = new Map<string, Promise<TokenAnswer>>();
-  /** Readings of known tokens that have not begun. */
+  /** Readings by `limitAfresh()` that have not begun. */
   readonly #nextAfresh = new Map<string, Promise<TokenAnswer>>();
 
   /** @param mostPlaces how many readings of one client may be under way */

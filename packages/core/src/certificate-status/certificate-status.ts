@@ -296,7 +296,7 @@ interface Dependency {
   readonly anchor: PathCertificate;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** The thumbprints of the signers whose status depends on it. */
+  /** The thumbprints of the signers that are being checked: the status of each depends on the next one. */
   readonly of: readonly string[];
   /** What was found out of those on which no other one may depend, by thumbprint. */
   readonly deepest: Map<string, { readonly until: number | undefined }>;

@@ -234,8 +234,8 @@ function checkExpiry(client: Client, use: Use, now: number): void {
 }
 
 /**
- * Whether a client has not used a certificate since it began to use another one of `uses`, or since
- * this one expired while it used another one.
+ * Whether a client uses another certificate of `uses` in place of this one: it has not used this one since
+ * it began to use the other one, or since this one expired, while it still uses the other one.
  */
 export function isReplaced(
   { lastSeen, notAfter }: CertificateTimes,

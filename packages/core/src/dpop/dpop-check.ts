@@ -39,7 +39,10 @@ export interface ShownProof {
   readonly target: string;
   /** Node makes another list for each request, also where a framework uses its object again. */
   readonly rawHeaders: unknown;
-  /** Whether this very request has used it up here. */
+  /**
+   * Whether this very request has used it up here. Also if it had been used before, and `binding: 'report'`
+   * tolerates that.
+   */
   isUsedUp: boolean;
 }
 

@@ -19,15 +19,21 @@ export interface ClientRow {
   readonly issuer: string;
   /** `client_id`; undefined for all tokens of the issuer that name no client. */
   readonly clientId: string | undefined;
-  /** Requests that were accepted with a token that is bound to the presented certificate. */
+  /**
+   * Requests that were accepted with a token that is bound to the presented certificate, or to the key of
+   * the DPoP proof.
+   */
   readonly bound: number;
-  /** Requests that were accepted without that. */
+  /** Requests that were accepted with another token, with `binding: 'report'` or `'when-bound'`. */
   readonly unbound: number;
   /** Requests with an active token that `mtlsBound()` refused. */
   readonly refused: number;
-  /** Whether `binding: 'required'` takes its newest request for which that was decided. */
+  /**
+   * Whether `binding: 'required'` accepts the newest request that was accepted, or was refused for its
+   * binding. False if there was none.
+   */
   readonly isReady: boolean;
-  /** Why not: the code of [answers](answers.md). */
+  /** The code with which `required` refuses that request; undefined if it accepts it, or there was none. */
   readonly because: RefusalCode | undefined;
   /** When its newest request came. */
   readonly lastSeen: Date;

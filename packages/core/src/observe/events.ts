@@ -73,8 +73,8 @@ export interface Explanation {
   /** The SHA-256 thumbprint of the presented certificate, when there was one. */
   readonly presentedThumbprint: string | undefined;
   /**
-   * `the TLS connection`, `the header x-ssl-client-cert`, `the event of API Gateway`, or `the
-   * option certificate`.
+   * Such as `the TLS connection`, `the header x-ssl-client-cert`, `the event of API Gateway` or `the
+   * option certificate`. A certificate source of yours sets its own text.
    */
   readonly certificateFrom: string;
   /** The most likely cause, and how to fix it. */
@@ -117,7 +117,7 @@ export interface CacheEvent {
 
 /**
  * Published on `mtls-bound:certificate` for each request with a token, once its certificate was
- * looked for.
+ * looked for. Not published if the certificate can't be read.
  */
 export interface CertificateEvent {
   /** As in `Explanation`. */

@@ -45,7 +45,8 @@ export interface SignalReceiver {
   /**
    * Has the stream send events of a subject (SSF 1.0 §8.1.3.2), for a transmitter whose
    * `default_subjects` is `NONE`. Rejects with `TransmitterError` if the transmitter does not accept
-   * it, and with `TypeError` without the options `stream` or `poll`.
+   * it, and with `TypeError` if the receiver has no stream: it has one with the option `stream`, and with
+   * `poll` without `endpoint`.
    *
    * @param subject a subject identifier (RFC 9493), as `{ format: 'iss_sub', iss, sub }`
    */
@@ -53,7 +54,8 @@ export interface SignalReceiver {
   /**
    * Sets the status of the stream (SSF 1.0 §8.1.2.2): has a transmitter that paused or disabled it
    * send signals again, or has it keep them meanwhile. Rejects with `TransmitterError` if the
-   * transmitter does not accept it, and with `TypeError` without the options `stream` or `poll`.
+   * transmitter does not accept it, and with `TypeError` if the receiver has no stream: it has one with
+   * the option `stream`, and with `poll` without `endpoint`.
    *
    * @param reason sent to the transmitter; none by default
    */
@@ -61,7 +63,8 @@ export interface SignalReceiver {
   /**
    * Deletes the stream (SSF 1.0 §8.1.1.5) and closes the receiver, for an API that is taken down
    * for good. Rejects with `TransmitterError` if the transmitter does not accept it, and with
-   * `TypeError` without the options `stream` or `poll`.
+   * `TypeError` if the receiver has no stream: it has one with the option `stream`, and with `poll`
+   * without `endpoint`.
    */
   deleteStream(): Promise<void>;
   /** Ends the polls, and closes the connections to the transmitter. */
@@ -364,7 +367,7 @@ export function createSignalReceiver(
 
   function keeperFor(method: string): StreamKeeper {
     if (keeper === undefined) {
-      throw new TypeError(`${method} needs the option stream of sharedSignals()`);
+      throw new TypeError(`${method} needs the option stream of sharedSignals(), or poll without endpoint`);
     }
     return keeper;
   }

@@ -20,7 +20,7 @@ export interface ClaimRules {
  */
 const acceptedTokenTypes = ['bearer', 'access_token', 'urn:ietf:params:oauth:token-type:access_token'];
 
-/** Why a token is refused whose type is DPoP, without a proof. */
+/** The code of the reason if the type of a token is DPoP, and the request has no proof. */
 export type TypeReasonCode = 'type_dpop';
 
 const dpopType: TypeReasonCode = 'type_dpop';
