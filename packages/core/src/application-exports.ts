@@ -52,6 +52,7 @@ export {
   revocationSyncStates,
   rfc9440,
   selfSignedTlsClientAuth,
+  TransmitterError,
   thumbprintOf,
   tlsClientAuth,
   tlsSocket,
