@@ -1,5 +1,5 @@
-import { type FloodGuard, NAMELESS } from './authorization-server/flood-guard.js';
-import { markActiveToken, type Requester } from './authorization-server/requester.js';
+import { type FloodGuard, UNIDENTIFIED } from './authorization-server/flood-guard.js';
+import { markAsOfActiveToken, type Requester } from './authorization-server/requester.js';
 import type { TokenServer } from './authorization-server/token-server.js';
 import type { TokenCache } from './cache/token-cache.js';
 import type { NodeRequest } from './request/node-request.js';
@@ -54,7 +54,7 @@ export function createTokenLookup(
 
   /** Failures of the authorization server count for the client whose question met them. */
   function requesterOf({ req, thumbprint }: PresentedToken, counted: ClientNames): Requester {
-    const uncounted = thumbprint === undefined ? NAMELESS : [thumbprint];
+    const uncounted = thumbprint === undefined ? UNIDENTIFIED : [thumbprint];
     const clientNames = Object.freeze(counted.length === 0 ? uncounted : counted);
     // A token source of the user's own gets it.
     return Object.freeze({ interactionId: interactionOf(req), clientNames });
@@ -73,7 +73,7 @@ export function createTokenLookup(
       const requester = requesterOf(presented, clientNames);
       const isKnown = how === 'unless-cached' && cache.hasUsableStale(hash, server);
       if (isKnown) {
-        markActiveToken(requester);
+        markAsOfActiveToken(requester);
       }
       const ask = async () => {
         refuseWhenClosed();

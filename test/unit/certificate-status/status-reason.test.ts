@@ -1,7 +1,7 @@
 // By which code an operator gets a hint: where several lists or responders say nothing, and for errors of Node.
 import { expect, it } from 'vitest';
 import {
-  joinReasons,
+  joinFaults,
   reasonAbout,
   reasonOfError,
   StatusError,
@@ -16,7 +16,7 @@ const reason = (code: StatusReasonCode): StatusReason => ({ code, why: `because 
 it('of several reasons the code that comes first in the list counts, and all texts are joined', () => {
   for (const [at, code] of statusReasonCodes.entries()) {
     const lower = statusReasonCodes.slice(at).toReversed();
-    expect(joinReasons(lower.map(reason))).toEqual({
+    expect(joinFaults(lower.map(reason))).toEqual({
       code,
       why: lower.map((one) => `because of ${one}`).join('; '),
     });

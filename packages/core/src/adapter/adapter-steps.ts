@@ -145,7 +145,11 @@ export function createAdapterSteps<Exchange, Next>(
     const refusal = server.errorFor(thrown, req);
     // An error handler might take the value of a property that can't be cleared for the authorization of
     // this request.
-    if (refusal !== undefined && isCleared(server, req, exchange) && framework.raise(refusal, next)) {
+    if (
+      refusal !== undefined &&
+      clearAuthorization(server, req, exchange) &&
+      framework.raise(refusal, next)
+    ) {
       return;
     }
     framework.write(exchange, server.answer(thrown, req));
@@ -156,7 +160,7 @@ export function createAdapterSteps<Exchange, Next>(
   }
 
   /** Clears the property. Returns whether it is: another middleware may have made it read-only. */
-  function isCleared(server: ResourceServer, req: NodeRequest, exchange: Exchange): boolean {
+  function clearAuthorization(server: ResourceServer, req: NodeRequest, exchange: Exchange): boolean {
     try {
       setAuthorization(server, req, exchange, undefined);
       return authorizationOf(server, req, exchange) === undefined;

@@ -18,7 +18,7 @@ export const expressFramework: Readonly<Omit<Framework<ServerResponse, Next>, 'b
     },
     pass,
     write,
-    raise: (refusal, next) => isDone(() => next(refusal)),
+    raise: (refusal, next) => succeeds(() => next(refusal)),
   } satisfies Omit<Framework<ServerResponse, Next>, 'bodyOf' | 'urlOf'>);
 
 /** Names a header in `Vary` of a response, unless it is named there already. */
@@ -57,21 +57,22 @@ function write(res: ServerResponse, { status, headers, body }: HttpAnswer): void
     return;
   }
   const isSent =
-    isDone(() => {
+    succeeds(() => {
       // Not chained: packages that wrap writeHead() return nothing from it.
       res.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) });
       res.end(body);
     }) ||
-    isDone(() => {
+    succeeds(() => {
       res.writeHead(503, { 'Content-Length': 0 });
       res.end();
     });
   if (!isSent) {
-    isDone(() => res.destroy());
+    succeeds(() => res.destroy());
   }
 }
 
-function isDone(work: () => void): boolean {
+/** Runs `work`. Returns whether it did without throwing. */
+function succeeds(work: () => void): boolean {
   try {
     work();
     return true;

@@ -23,10 +23,10 @@ export interface FloodRules {
 }
 
 /**
- * The one name of all clients that have neither certificate nor address. No certificate or
- * address is spelled so.
+ * The one name of all clients that nothing distinguishes: those with neither certificate nor address,
+ * and those without certificate that no flood guard counts. No certificate or address is spelled so.
  */
-export const NAMELESS: ClientNames = Object.freeze(['without certificate and address']);
+export const UNIDENTIFIED: ClientNames = Object.freeze(['without certificate and address']);
 
 /** Two ways to find out what a token is. */
 export interface AskOrFind {
@@ -189,7 +189,7 @@ export class FloodGuard {
       return [];
     }
     const names = [thumbprint, networkOf(addressIn(address?.(req)))].filter((name) => name !== undefined);
-    return names.length === 0 ? NAMELESS : names;
+    return names.length === 0 ? UNIDENTIFIED : names;
   }
 
   /**

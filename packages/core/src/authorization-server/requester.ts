@@ -19,11 +19,11 @@ const ofActiveTokens = new WeakSet<Requester>();
  * Marks a requester: it asks about a token of which the authorization server said that it is
  * active. A copy of the requester is not marked.
  */
-export function markActiveToken(requester: Requester): void {
+export function markAsOfActiveToken(requester: Requester): void {
   ofActiveTokens.add(requester);
 }
 
-/** Returns whether `markActiveToken()` marked this very object. */
+/** Returns whether `markAsOfActiveToken()` marked this very object. */
 export function isOfActiveToken(requester: Requester): boolean {
   return ofActiveTokens.has(requester);
 }

@@ -9,7 +9,7 @@ import { OcspSource } from './ocsp-source.js';
 import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
-import { joinReasons, type StatusReason } from './status-reason.js';
+import { joinFaults, type StatusReason } from './status-reason.js';
 import type { AcceptedSigners, AccountableAuthority, StatusSource } from './status-source.js';
 
 /**
@@ -58,6 +58,9 @@ export interface CertificateStatus {
 
 /** Milliseconds after which an unknown status is looked at again. */
 const UNKNOWN_LASTS = 1_000;
+
+/** Milliseconds for which what is found out about the signers below an anchor is kept. */
+const SIGNERS_LAST = 1_000;
 
 /** What else the status of certificates depends on. */
 export interface StatusContext {
@@ -140,7 +143,7 @@ export function createCertificateStatus(
     return until;
   };
 
-  /** What is found out about the signers below an anchor is kept for a moment. */
+  /** What is found out about the signers below an anchor is kept for `SIGNERS_LAST`. */
   const checkSigners = (anchor: PathCertificate, now: number): SignerCheck => {
     const kept = keptSigners.get(anchor.thumbprint);
     const isCurrent =
@@ -148,7 +151,7 @@ export function createCertificateStatus(
       kept.generation === generation &&
       kept.configuredGeneration === crlSigners.generation &&
       kept.at <= now &&
-      now <= kept.at + UNKNOWN_LASTS;
+      now <= kept.at + SIGNERS_LAST;
     const { depends, known } = isCurrent ? kept : keepSigners(anchor, now);
     return new SignerCheck((signer) => untilOf(signer, depends), known);
   };
@@ -227,8 +230,8 @@ export function createCertificateStatus(
           validUntil = Math.min(validUntil, good.until);
           continue;
         }
-        const reasons = answers.filter((answer) => answer.state === 'unknown');
-        unknown ??= { state: 'unknown', at, ...joinReasons(reasons), validUntil: now + UNKNOWN_LASTS };
+        const faults = answers.filter((answer) => answer.state === 'unknown');
+        unknown ??= { state: 'unknown', at, ...joinFaults(faults), validUntil: now + UNKNOWN_LASTS };
       }
       return unknown ?? { state: 'good', validUntil };
     },

@@ -50,9 +50,9 @@ export class CrlEntries {
     const entry = new DerCursor(bytes, from, to);
     let since = performance.now();
     while (entry.next()) {
-      const reason = entries.#add(entry);
-      if (reason !== undefined) {
-        return reason;
+      const fault = entries.#add(entry);
+      if (fault !== undefined) {
+        return fault;
       }
       if (entries.#count % ENTRIES_PER_LOOK === 0 && performance.now() - since > SLICE) {
         await untilNextLoop();
@@ -110,9 +110,9 @@ export class CrlEntries {
       return unreadable;
     }
     if (!member.isAtEnd) {
-      const reason = member.nextIs(tags.sequence) && member.isAtEnd ? explainEntry(member) : unreadable;
-      if (reason !== undefined) {
-        return reason;
+      const fault = member.nextIs(tags.sequence) && member.isAtEnd ? explainEntry(member) : unreadable;
+      if (fault !== undefined) {
+        return fault;
       }
     }
     // Of entries with one serial number the first counts. If each took a slot, each further one would have to

@@ -11,7 +11,7 @@ import { RefreshedValue } from './refreshed-value.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { StatusRequest } from './status-fetcher.js';
 import {
-  joinReasons,
+  joinFaults,
   reasonAbout,
   reasonOfError,
   StatusError,
@@ -80,7 +80,7 @@ export class CrlSource implements StatusSource {
   readonly #files: CrlFiles | undefined;
   /** Each authority has its own: the list of an issuer may be needed below several of them. */
   readonly #fetched: KeptRecords<RefreshedValue<FetchedLists>>;
-  readonly #facts = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
+  readonly #points = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
 
   /** Throws `ConfigurationError` for a file that can't be used. */
   constructor(parts: SourceParts) {
@@ -119,7 +119,7 @@ export class CrlSource implements StatusSource {
     now: number,
     signers: AcceptedSigners,
   ): StatusAnswer {
-    const failures: StatusReason[] = [];
+    const faults: StatusReason[] = [];
     const fetched = this.#urisOf(certificate)
       .flat()
       .map((uri) => this.#fetched.ofAllOwners(keyOf(issuer, uri)));
@@ -143,16 +143,16 @@ export class CrlSource implements StatusSource {
     const usable: Crl[] = [];
     for (const list of lists) {
       if (list !== undefined && 'why' in list) {
-        failures.push(list);
+        faults.push(list);
       } else if (list !== undefined) {
         usable.push(list);
       }
     }
     const answer = this.#judge(certificate, usable, now);
-    if (answer.state !== 'unknown' || failures.length === 0) {
+    if (answer.state !== 'unknown' || faults.length === 0) {
       return answer;
     }
-    return { state: 'unknown', ...joinReasons(failures) };
+    return { state: 'unknown', ...joinFaults(faults) };
   }
 
   close(): void {
@@ -289,7 +289,7 @@ export class CrlSource implements StatusSource {
     let covered = 0;
     const coveredBy = new Map<string, number>();
     let until = Number.POSITIVE_INFINITY;
-    const revokedBefore: { readonly signerKey: string; readonly answer: StatusAnswer }[] = [];
+    const revokedByExpired: { readonly signerKey: string; readonly answer: StatusAnswer }[] = [];
     let unknown = lists.length === 0 ? this.#explainNoList(certificate) : notAboutIt;
     for (const { scope, isDelta, hasCrlSign, entries, thisUpdate, nextUpdate, signerKey } of lists) {
       const reasons = coveredReasons(scope, points, certificate.x509.ca);
@@ -308,7 +308,7 @@ export class CrlSource implements StatusSource {
         if (isCurrent) {
           return answer;
         }
-        revokedBefore.push({ signerKey, answer });
+        revokedByExpired.push({ signerKey, answer });
       } else if (isDelta) {
         unknown = deltaList;
       } else if (isCurrent) {
@@ -320,7 +320,7 @@ export class CrlSource implements StatusSource {
         unknown = expired;
       }
     }
-    const standing = revokedBefore.find(({ signerKey }) => coveredBy.get(signerKey) !== ALL_REASONS);
+    const standing = revokedByExpired.find(({ signerKey }) => coveredBy.get(signerKey) !== ALL_REASONS);
     if (standing !== undefined) {
       return standing.answer;
     }
@@ -332,12 +332,12 @@ export class CrlSource implements StatusSource {
   }
 
   #pointsOf(certificate: PathCertificate): readonly DistributionPoint[] {
-    const known = this.#facts.get(certificate);
+    const known = this.#points.get(certificate);
     if (known !== undefined) {
       return known;
     }
     const points = readDistributionPoints(certificate);
-    this.#facts.set(certificate, points);
+    this.#points.set(certificate, points);
     return points;
   }
 

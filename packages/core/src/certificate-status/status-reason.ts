@@ -64,7 +64,7 @@ export function reasonAbout(shown: string, { code, why }: StatusReason): StatusR
 }
 
 /** Joins the reasons of several lists or responders: one at least. */
-export function joinReasons(reasons: readonly StatusReason[]): StatusReason {
-  const code = statusReasonCodes.find((one) => reasons.some((reason) => reason.code === one));
-  return { code: code ?? 'unreadable', why: reasons.map(({ why }) => why).join('; ') };
+export function joinFaults(faults: readonly StatusReason[]): StatusReason {
+  const code = statusReasonCodes.find((one) => faults.some((fault) => fault.code === one));
+  return { code: code ?? 'unreadable', why: faults.map(({ why }) => why).join('; ') };
 }

@@ -73,13 +73,13 @@ export function reportClients(texts: readonly string[], days: number, now: numbe
   const within = `within ${days} ${days === 1 ? 'day' : 'days'}`;
   const fix = 'have the client renew its certificate, and get a new token that is bound to it';
   const findings = [
-    ...some(expired, (who) =>
+    ...findingAbout(expired, (who) =>
       problem('client_certificate_expired', `the certificate has expired of ${who}`, fix),
     ),
-    ...some(expiring, (who) =>
+    ...findingAbout(expiring, (who) =>
       problem('client_certificate_expires', `the certificate expires ${within} of ${who}`, fix),
     ),
-    ...some(unknown, (who) =>
+    ...findingAbout(unknown, (who) =>
       warning(
         'client_expiry_unknown',
         `nothing says when the certificate expires of ${who}`,
@@ -208,7 +208,7 @@ function compare(a: number, b: number): number {
   return a === b ? 0 : a - b;
 }
 
-function some(clients: readonly ListedClient[], make: (who: string) => Finding): Finding[] {
+function findingAbout(clients: readonly ListedClient[], make: (who: string) => Finding): Finding[] {
   if (clients.length === 0) {
     return [];
   }

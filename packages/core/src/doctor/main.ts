@@ -38,7 +38,7 @@ import { createListener } from './listener.js';
 import { Mask } from './mask.js';
 import { probe } from './probe.js';
 import { probeProofs } from './proof-probe.js';
-import { formatArrival, formatFindings, hasProblem, printable } from './report.js';
+import { formatArrival, formatFinding, hasProblem, printable } from './report.js';
 import { checkServer, type Sample } from './server-checks.js';
 import { checkSignals } from './signal-checks.js';
 import { checkStores } from './store-checks.js';
@@ -419,7 +419,7 @@ function writeFindings(findings: readonly Finding[], { json }: Given, { write }:
   write(
     json === true
       ? `${JSON.stringify(findings, null, 2)}\n`
-      : findings.map((finding) => `${formatFindings(finding)}\n`).join(''),
+      : findings.map((finding) => `${formatFinding(finding)}\n`).join(''),
   );
   return hasProblem(findings) ? 1 : 0;
 }

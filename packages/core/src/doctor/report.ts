@@ -30,7 +30,7 @@ function escaped(character: string): string {
 }
 
 /** A finding for people. */
-export function formatFindings({ status, code, message, fix }: Finding): string {
+export function formatFinding({ status, code, message, fix }: Finding): string {
   const line = `${marks[status]}  ${onOneLine(`${code}: ${message}`)}`;
   return fix === undefined ? line : `${line}\n         -> ${onOneLine(fix)}`;
 }
@@ -47,7 +47,7 @@ export function formatArrival({ peer, tls, headers, thumbprint, findings }: Arri
     `from ${peer}, ` +
       `${tls ? 'TLS' : 'plain HTTP'}${thumbprint === undefined ? '' : `, x5t#S256 ${thumbprint}`}`,
     ...(lines.length === 0 ? ['  no header that is about certificates'] : lines),
-    ...findings.map(formatFindings),
+    ...findings.map(formatFinding),
   ].join('\n');
 }
 

@@ -59,7 +59,7 @@ export function onRequestEnd(req: NodeRequest, end: End): End {
     return () => undefined;
   }
   const onRequest = ofRequests.get(req) ?? new Set();
-  const onConnection = ofConnections.get(closing) ?? endsWith(closing);
+  const onConnection = ofConnections.get(closing) ?? watchClosing(closing);
   ofRequests.set(req, onRequest);
   const endNow = (): void => {
     if (onRequest.delete(endNow)) {
@@ -72,7 +72,8 @@ export function onRequestEnd(req: NodeRequest, end: End): End {
   return endNow;
 }
 
-function endsWith(closing: Closing): Set<End> {
+/** Returns the set of functions that the end of the connection calls. */
+function watchClosing(closing: Closing): Set<End> {
   const ends = new Set<End>();
   ofConnections.set(closing, ends);
   closing.once?.('close', () => endAll(ends));

@@ -121,7 +121,7 @@ export class LogSync {
       log: this.#log,
       seals: this.#seals,
       problems: this.#problems,
-      announce: () => this.#write(undefined).catch(() => undefined),
+      announce: () => this.#writePlain().catch(() => undefined),
       onSetBack: () => this.#markIncompleteUntilNow(),
     });
     this.#attestations = new Attestations({
@@ -129,7 +129,7 @@ export class LogSync {
       maxAgeMs,
       completeSince: () => revocations.completeSince,
     });
-    this.#answers = new JoinAnswers((as) => this.#write(undefined, as));
+    this.#answers = new JoinAnswers((as) => this.#writePlain(as));
     this.#writer = new LogWriter({
       log: this.#log,
       seals: this.#seals,
@@ -268,7 +268,7 @@ export class LogSync {
       }
       await this.#finishReading(sentAt);
     } else if (!this.#hasJoined && !this.#mayLackEntries && !this.#join.hasPing) {
-      void this.#join.sendPing(() => this.#write(undefined, 'ping'));
+      void this.#join.sendPing(() => this.#writePlain('ping'));
     }
   }
 
@@ -304,7 +304,7 @@ export class LogSync {
       return false;
     }
     if (!this.#writer.hasUnread) {
-      await this.#write(undefined).catch((error: unknown) => this.#writeFailed(error));
+      await this.#writePlain().catch((error: unknown) => this.#writeFailed(error));
     }
     await this.#log.pause(POLL_PAUSE);
     return true;
@@ -373,7 +373,7 @@ export class LogSync {
       return;
     }
     try {
-      await this.#write(undefined);
+      await this.#writePlain();
     } catch (error) {
       await this.#writeFailed(error);
     }
@@ -521,7 +521,7 @@ export class LogSync {
   async #askToJoin(): Promise<void> {
     if (!this.#join.hasReadJoin) {
       try {
-        await this.#write(undefined, 'join');
+        await this.#writePlain('join');
       } catch (error) {
         // It may be in the log all the same, as where replicas do not answer: then it is read next.
         await this.#writeFailed(error);
@@ -540,7 +540,7 @@ export class LogSync {
     this.#markIncompleteUntilNow();
     if (hasConflict) {
       // The process that has read more learns from this what the log lacks, and writes it again.
-      await this.#write(undefined, 'join').catch(() => undefined);
+      await this.#writePlain('join').catch(() => undefined);
     }
   }
 
@@ -578,8 +578,9 @@ export class LogSync {
     return !this.#isReturning && performance.now() - this.#readToEndAt < QUIET_TIME / 2;
   }
 
-  #write(notice: undefined, as?: Attestation['as']): Promise<void> {
-    return this.#upkeep.write(notice, as);
+  /** Writes an entry without a notice. */
+  #writePlain(as?: Attestation['as']): Promise<void> {
+    return this.#upkeep.write(undefined, as);
   }
 
   async #writeFailed(error: unknown): Promise<void> {
