@@ -110,7 +110,7 @@ const refusals = {
     ...invalidProof,
     description: 'The DPoP proof is for another method, URL or access token',
   },
-  dpop_proof_expired: { ...invalidProof, description: 'The DPoP proof is too old, or not valid yet' },
+  dpop_proof_untimely: { ...invalidProof, description: 'The DPoP proof is too old, or not valid yet' },
   dpop_nonce_required: {
     status: 401,
     error: 'use_dpop_nonce',
@@ -266,7 +266,7 @@ export interface RefusalDetails {
 /** A request that is refused, with the answer it gets (RFC 6750 §3, RFC 8705 §3). */
 export class RequestRefused extends MtlsBoundError {
   override readonly name = 'RequestRefused';
-  /** The reason; stable across versions. */
+  /** Which refusal this is, one of `refusalCodes`; stable across versions. */
   readonly code: RefusalCode;
   /** 400, 401, 403, 429 or 503. */
   readonly status: number;
@@ -323,8 +323,8 @@ export class RequestRefused extends MtlsBoundError {
 }
 
 /**
- * Why something is not accepted. The place that does not accept it makes both, so that no code reads
- * the text.
+ * Why something is not accepted, in more detail than the code of a refusal says. The place that does not
+ * accept it makes both, so that no code reads the text.
  */
 export interface Reason<Code extends string = string> {
   /** What code decides by, and what the likely cause of a refusal is chosen by. */
@@ -336,7 +336,7 @@ export interface Reason<Code extends string = string> {
 const reasonCodes = new WeakMap<RequestRefused, string>();
 
 /**
- * Makes a refusal with the code of its reason.
+ * Makes a refusal that has the code of its reason next to its own, less exact code.
  *
  * @param detail the text for the operator, where it says more than the reason
  */
@@ -346,7 +346,7 @@ export function createRefusal(code: RefusalCode, reason: Reason, detail = reason
   return refusal;
 }
 
-/** Returns the code of the reason that the refusal was made with; `undefined` if it has none. */
+/** Returns the code of the reason of a refusal, more exact than its `code`; `undefined` if it has none. */
 export function reasonCodeOf(refusal: RequestRefused): string | undefined {
   return reasonCodes.get(refusal);
 }
@@ -464,7 +464,7 @@ export const toleratedByReport: ReadonlySet<RefusalCode> = new Set<RefusalCode>(
   'dpop_proof_too_long',
   'dpop_proof_malformed',
   'dpop_proof_for_another',
-  'dpop_proof_expired',
+  'dpop_proof_untimely',
   'dpop_signature_invalid',
   'dpop_proof_replayed',
 ]);

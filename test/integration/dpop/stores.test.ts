@@ -73,7 +73,7 @@ describe.each(frameworks)('%s', (framework) => {
   });
 
   it.each<[string, number, string]>([
-    ['after the store has forgotten it', 2_000, '401 dpop_proof_expired'],
+    ['after the store has forgotten it', 2_000, '401 dpop_proof_untimely'],
     ['in time', 0, '401 dpop_proof_replayed'],
   ])(
     'a proof is not accepted again by a process that introspects its token first, %s',

@@ -77,7 +77,7 @@ describe.each(frameworks)('%s', (framework) => {
         { jkt: phone.jkt },
         phone,
         { claims: { iat: now - hour } },
-        'dpop_proof_expired',
+        'dpop_proof_untimely',
       ],
       [
         'a proof without ath',

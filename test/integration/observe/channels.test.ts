@@ -196,7 +196,7 @@ describe.each(frameworks)('%s', (framework) => {
     it.each<[string, string, ProofChanges]>([
       ['its token is bound to another key', 'dpop_key_mismatch', good],
       ['it is for another method', 'dpop_proof_for_another', { claims: { htm: 'PUT' } }],
-      ['it is too old', 'dpop_proof_expired', { claims: { iat: 1 } }],
+      ['it is too old', 'dpop_proof_untimely', { claims: { iat: 1 } }],
     ])('is in the event and the line of a refused request: %s', async (_, code, changes) => {
       const [event, line, ...others] = await request(changes, stranger);
       expect(others).toEqual([]);

@@ -575,9 +575,7 @@ describe('a revocation list at a URI', () => {
     answers.set(uri, given());
     await load();
     expect(status()).toEqual({ state: 'unknown', code, why: expect.stringContaining(why) });
-    expect(reports).toEqual([
-      expect.stringMatching(/^revocation_list_unavailable: the revocation list http/),
-    ]);
+    expect(reports).toEqual([expect.stringMatching(/^crl_unavailable: the revocation list http/)]);
   });
 
   it('of the future counts within the tolerance of clocks', async () => {

@@ -67,12 +67,12 @@ describe('the proof of a request', () => {
     [
       'it is older than maxAge and the tolerance',
       () => request([client.proof('token', { claims: { iat: NOW - 90 } })]),
-      'dpop_proof_expired',
+      'dpop_proof_untimely',
     ],
     [
       'it is further ahead than the tolerance',
       () => request([client.proof('token', { claims: { iat: NOW + 31 } })]),
-      'dpop_proof_expired',
+      'dpop_proof_untimely',
     ],
   ])('is refused if %s', (_, make, code) => {
     expect(() => check().readProof(make(), tokenHash)).toThrow(code);
@@ -105,7 +105,7 @@ describe('nonces', () => {
 
   it.each([
     ['set', { nonce }, 'dpop_nonce_required'],
-    ['not set', {}, 'dpop_proof_expired'],
+    ['not set', {}, 'dpop_proof_untimely'],
   ])('if they are %s, a proof that ends before it is used up is told what to do', (_, more, code) => {
     const { readProof, useUp, latestNonce } = check(more);
     const text = client.proof('token', { claims: { nonce: latestNonce() } });

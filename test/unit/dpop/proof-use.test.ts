@@ -69,7 +69,7 @@ describe('in one process', () => {
     await outcome(proofOf('b', NOW + 210));
     vi.setSystemTime(NOW * 1000);
     expect(await outcome(proofOf('a'))).toBe(
-      '401 dpop_proof_expired: the clock of this machine was set back; the proof may have been used',
+      '401 dpop_proof_untimely: the clock of this machine was set back; the proof may have been used',
     );
   });
 
@@ -85,7 +85,7 @@ describe('in one process', () => {
     const { outcome } = start(async (name) => asked.push(name) > 0);
     const [early, late] = [proofOf('a'), proofOf('b', NOW + 90.001)];
     pass(90_000);
-    expect(await outcome(early)).toBe('401 dpop_proof_expired: it became too old during the check');
+    expect(await outcome(early)).toBe('401 dpop_proof_untimely: it became too old during the check');
     expect(await outcome(late)).toBe('accepted');
     expect(asked).toHaveLength(1);
   });
@@ -144,7 +144,7 @@ describe('with a store', () => {
       .spyOn(Date, 'now')
       .mockReturnValueOnce(NOW * 1000)
       .mockReturnValue(NOW * 1000 + 5);
-    expect(await outcome(proof)).toBe('401 dpop_proof_expired: it became too old during the check');
+    expect(await outcome(proof)).toBe('401 dpop_proof_untimely: it became too old during the check');
     now.mockRestore();
     expect(kept).toEqual([1]);
   });
@@ -205,7 +205,7 @@ describe('with a store', () => {
       const waiting = outcome(proofOf('a', Date.now() / 1000 + 0.2));
       await vi.advanceTimersByTimeAsync(200);
       answer(answered());
-      expect(await waiting).toBe('401 dpop_proof_expired: it became too old during the check');
+      expect(await waiting).toBe('401 dpop_proof_untimely: it became too old during the check');
     }
   });
 

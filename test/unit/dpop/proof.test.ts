@@ -359,32 +359,32 @@ describe('a proof is refused', () => {
     [
       'made an hour ago',
       proofWith({ iat: NOW - 3_600 }),
-      '401 invalid_dpop_proof dpop_proof_expired: its iat was 3600 s ago',
+      '401 invalid_dpop_proof dpop_proof_untimely: its iat was 3600 s ago',
     ],
     [
       'made 90 seconds ago',
       proofWith({ iat: NOW - 90 }),
-      '401 invalid_dpop_proof dpop_proof_expired: its iat was 90 s ago',
+      '401 invalid_dpop_proof dpop_proof_untimely: its iat was 90 s ago',
     ],
     [
       'made an hour ahead',
       proofWith({ iat: NOW + 3_600 }),
-      '401 invalid_dpop_proof dpop_proof_expired: its iat is 3600 s ahead',
+      '401 invalid_dpop_proof dpop_proof_untimely: its iat is 3600 s ahead',
     ],
     [
       'made 31 seconds ahead',
       proofWith({ iat: NOW + 31 }),
-      '401 invalid_dpop_proof dpop_proof_expired: its iat is 31 s ahead',
+      '401 invalid_dpop_proof dpop_proof_untimely: its iat is 31 s ahead',
     ],
     [
       'whose exp is past',
       proofWith({ exp: NOW - 30 }),
-      `401 invalid_dpop_proof dpop_proof_expired: its exp was 30 s ago`,
+      `401 invalid_dpop_proof dpop_proof_untimely: its exp was 30 s ago`,
     ],
     [
       'whose nbf is ahead',
       proofWith({ nbf: NOW + 31 }),
-      `401 invalid_dpop_proof dpop_proof_expired: its nbf is 31 s ahead`,
+      `401 invalid_dpop_proof dpop_proof_untimely: its nbf is 31 s ahead`,
     ],
     [
       'with a text as exp',

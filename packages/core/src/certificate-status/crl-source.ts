@@ -95,7 +95,7 @@ export class CrlSource implements StatusSource {
             option: settings.crlFilesPath,
             maxSize: settings.maxSize,
             onChange,
-            onFailure: (message) => report('revocation_list_unreadable', message),
+            onFailure: (message) => report('crl_unreadable', message),
           });
   }
 
@@ -230,7 +230,7 @@ export class CrlSource implements StatusSource {
         this.#fetched.resize(key, record, sizeOf(record));
         onChange();
       },
-      onFailure: (why) => report('revocation_list_unavailable', why),
+      onFailure: (why) => report('crl_unavailable', why),
     });
     this.#fetched.add(key, owner, record);
     return record;

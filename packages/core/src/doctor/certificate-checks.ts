@@ -310,7 +310,7 @@ function describeList(shown: string, list: Crl | StatusReason, { clockTolerance 
   const age = `of ${timeOf(thisUpdate)}, ${ageOf(thisUpdate)} old, until ${timeOf(nextUpdate)}`;
   return nextUpdate + 1_000 * clockTolerance < Date.now()
     ? unusable(shown, { code: 'outdated', why: `it has expired: it is ${age}` })
-    : ok('revocation_list', `${shown} is ${age}, ${der.length} bytes`);
+    : ok('crl', `${shown} is ${age}, ${der.length} bytes`);
 }
 
 async function answerOf(

@@ -59,7 +59,7 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   dpop_proof_malformed: 'read detail: it names the part that is wrong. Write the proof as RFC 9449 §4.2 says',
   dpop_proof_for_another:
     'read detail. If htu differs, compare dpop.origin and dpop.pathPrefix with the URL that clients use',
-  dpop_proof_expired: 'set the clock of the client by NTP, or demand nonces by dpop.nonce',
+  dpop_proof_untimely: 'set the clock of the client by NTP, or demand nonces by dpop.nonce',
   dpop_nonce_required: 'make a new proof with the nonce of the header DPoP-Nonce of the answer',
   dpop_signature_invalid: 'sign with the private key of the jwk in the header of the proof',
   dpop_proof_replayed: 'make a proof with a new jti for each request, also for a request that is repeated',

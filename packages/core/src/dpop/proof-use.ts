@@ -32,7 +32,7 @@ const refusals: Readonly<
   Record<Exclude<TakeOutcome, 'fresh'>, readonly [code: RefusalCode, detail: string]>
 > = Object.freeze({
   replayed: ['dpop_proof_replayed', 'this process has accepted it before'],
-  'too-old': ['dpop_proof_expired', 'the clock of this machine was set back; the proof may have been used'],
+  'too-old': ['dpop_proof_untimely', 'the clock of this machine was set back; the proof may have been used'],
   'too-many': ['dpop_proofs_too_many', 'of this key too many proofs are not expired yet'],
   full: ['dpop_proofs_not_recorded', 'this process remembers as many proofs as it can'],
 });
@@ -61,7 +61,7 @@ export function createUseProof(
     if (!(Date.now() / 1000 < acceptedUntil && performance.now() < monotonicEnd)) {
       throw demandsNonces
         ? new RequestRefused('dpop_nonce_required', { detail: 'its nonce became too old during the check' })
-        : new RequestRefused('dpop_proof_expired', { detail: 'it became too old during the check' });
+        : new RequestRefused('dpop_proof_untimely', { detail: 'it became too old during the check' });
     }
   }
 

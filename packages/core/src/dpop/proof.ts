@@ -228,10 +228,10 @@ function checkTime(
   }
   const acceptedUntil = iat + maxAge + clockTolerance;
   if (!(iat <= now + clockTolerance)) {
-    throw refused('dpop_proof_expired', `its iat is ${Math.ceil(iat - now)} s ahead`);
+    throw refused('dpop_proof_untimely', `its iat is ${Math.ceil(iat - now)} s ahead`);
   }
   if (!(acceptedUntil > now)) {
-    throw refused('dpop_proof_expired', `its iat was ${Math.floor(now - iat)} s ago`);
+    throw refused('dpop_proof_untimely', `its iat was ${Math.floor(now - iat)} s ago`);
   }
   return { acceptedUntil, needsNonce: false };
 }
@@ -240,11 +240,11 @@ function checkTime(
 function checkLimits(claims: Members, now: number, clockTolerance: number): void {
   const exp = readLimit(claims, 'exp');
   if (exp !== undefined && !(exp + clockTolerance > now)) {
-    throw refused('dpop_proof_expired', `its exp was ${Math.floor(now - exp)} s ago`);
+    throw refused('dpop_proof_untimely', `its exp was ${Math.floor(now - exp)} s ago`);
   }
   const nbf = readLimit(claims, 'nbf');
   if (nbf !== undefined && !(nbf - clockTolerance <= now)) {
-    throw refused('dpop_proof_expired', `its nbf is ${Math.ceil(nbf - now)} s ahead`);
+    throw refused('dpop_proof_untimely', `its nbf is ${Math.ceil(nbf - now)} s ahead`);
   }
 }
 

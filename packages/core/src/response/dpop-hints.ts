@@ -43,7 +43,7 @@ const byCode: Partial<Record<RefusalCode, Hint>> = Object.freeze({
     code: 'dpop_proof_sent_twice',
     text: 'the client, or a proxy, adds a second header DPoP',
   },
-  dpop_proof_expired: {
+  dpop_proof_untimely: {
     code: 'dpop_clock',
     text:
       'the clock of the client or of this API is wrong, or the client made the proof in advance: set the ' +
