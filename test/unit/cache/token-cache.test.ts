@@ -319,6 +319,24 @@ describe('staleIfError', () => {
     }
   });
 
+  it.each([
+    [89_999, true],
+    [90_001, false],
+  ])('R191: set back, the wall clock prolongs no use: %i ms after the answer', async (ms, isUsed) => {
+    const began = performance.now();
+    const monotonic = vi.spyOn(performance, 'now').mockReturnValue(began);
+    const read = vi.fn<TokenReader>().mockResolvedValueOnce(active()).mockRejectedValue(outage);
+    const { get } = cacheOver(read, { staleIfError: 30 });
+    await get('t');
+    vi.advanceTimersByTime(65_000);
+    monotonic.mockReturnValue(began + ms);
+    if (isUsed) {
+      expect(await get('t')).toMatchObject({ issuer });
+    } else {
+      await expect(get('t')).rejects.toBe(outage);
+    }
+  });
+
   it('R191: an answer is not used for a token that was revoked here', async () => {
     const read = vi
       .fn<TokenReader>()

@@ -653,7 +653,9 @@ export class TokenCache {
   /** Only where the user chose availability, and never beyond `exp`. */
   #isUsableStale(stale: Entry): boolean {
     const now = Date.now();
-    const isInTime = stale.freshFrom <= now && now < this.#usableUntil(stale);
+    const monotonicNow = performance.now();
+    const monotonicEnd = stale.freshUntilMonotonic + this.#rules.staleIfError * 1000;
+    const isInTime = stale.freshFrom <= now && now < this.#usableUntil(stale) && monotonicNow < monotonicEnd;
     return isInTime && this.#revocations.usability(stale) === 'use';
   }
 
