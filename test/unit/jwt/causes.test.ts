@@ -163,6 +163,32 @@ describe('each cause has a code of its own, and words that name what was found',
   });
 });
 
+describe('keys that are fetched again decide how a JWT with a bad signature is refused', () => {
+  const keyNamed = (kid: string) => ({ ...keys.publicKey.export({ format: 'jwk' }), use: 'sig', kid });
+  it.each([
+    ['published', 'new', ['es', 'new'], /^jwt_signature_invalid: .* kid "new"/],
+    ['removed', 'es', ['new'], /^jwt_key_unknown: .* kid "es"/],
+  ])('a key that was %s meanwhile', async (_title, kid, later, expected) => {
+    let published = ['es'];
+    const server = createResourceServer({
+      issuer,
+      audience,
+      tokens: jwtAccessTokens(),
+      certificate: () => kit.certificate,
+      authorizationServerMetadata: { jwks_uri: `${issuer}/jwks` },
+      http: { fetch: async () => Response.json({ keys: published.map(keyNamed) }) },
+    });
+    try {
+      await server.authorize(requestWith(await jwt()));
+      published = later;
+      const forged = await jwt({ header: { kid }, key: stranger.privateKey });
+      await expect(server.authorize(requestWith(forged))).rejects.toThrow(expected);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
 it.each([
   ['control characters', 'a\r\nb\u0007\u{1f600}', '"a??b???"'],
   ['a long text', 'x'.repeat(1_000), `"${'x'.repeat(100)}..."`],

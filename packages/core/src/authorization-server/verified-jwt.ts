@@ -116,15 +116,18 @@ export async function verifyJwt(
   if (verified !== undefined) {
     return verified;
   }
+  let latest = known;
   if (known.askedAt < arrivedAt) {
-    const { candidates } = await keys.fetchAfresh({ requester });
+    latest = await keys.fetchAfresh({ requester });
     const again =
-      candidates === known.candidates ? undefined : await verifyByAnyOf(candidates(header), jwt, rules);
+      latest.candidates === known.candidates
+        ? undefined
+        : await verifyByAnyOf(latest.candidates(header), jwt, rules);
     if (again !== undefined) {
       return again;
     }
   }
-  throw new JwtRejected(rejectSignature(header, known.candidates(header).length > 0));
+  throw new JwtRejected(rejectSignature(header, latest.candidates(header).length > 0));
 }
 
 function rejectSignature({ alg, kid }: KeyHeader, isKeyKnown: boolean): TokenRejection {
