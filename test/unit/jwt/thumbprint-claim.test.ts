@@ -190,6 +190,16 @@ describe('a JWT that the server is asked about', () => {
     ['nothing', () => ({}), 'admitted'],
     ['another at the top', () => top(bobs()), 'token_bound_otherwise'],
     ['another in cnf', () => ({ cnf: top(bobs()) }), 'token_bound_otherwise'],
+    [
+      'another at the top than in cnf',
+      () => ({ ...top(bobs()), cnf: top(alices()) }),
+      'token_bound_otherwise',
+    ],
+    [
+      'another in cnf than at the top',
+      () => ({ ...top(alices()), cnf: top(bobs()) }),
+      'token_bound_otherwise',
+    ],
   ])('which answers with %s', async (_title, answer, expected) => {
     expect(await asked(options, top(alices()), answer())).toBe(expected);
   });

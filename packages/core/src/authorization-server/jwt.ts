@@ -10,6 +10,7 @@ import {
   withDefault,
 } from '../shared/option-group.js';
 import { functionLike, type OptionRule, text } from '../shared/option-rules.js';
+import { joinConfirmations } from '../token/combined-claims.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
 import { isCanonical } from '../token/token-hash.js';
 import { createTokenRejection } from '../token/token-rejection.js';
@@ -224,8 +225,11 @@ function readAnswer(answer: TokenAnswer, mapping: ClaimMapping): TokenAnswer {
     return read;
   }
   const { subject, clientId, scopes, claims } = read;
-  // A source of the user's own may return a confirmation that its claims lack: it still counts.
-  const confirmation = answer.confirmation === undefined ? read.confirmation : answer.confirmation;
+  // A source of the user's own may return a confirmation that its claims lack: it counts too.
+  const confirmation =
+    answer.confirmation === claimOf(answer.claims, 'cnf')
+      ? read.confirmation
+      : joinConfirmations(answer.confirmation, read.confirmation);
   return { ...answer, subject, clientId, scopes, confirmation, claims };
 }
 

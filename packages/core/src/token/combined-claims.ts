@@ -37,7 +37,7 @@ export function combineClaims(own: TokenClaims, answer: TokenAnswer): TokenAnswe
     expiresAt: least(own.expiresAt, answer.expiresAt),
     notBefore: greatest(own.notBefore, answer.notBefore),
     issuedAt: greatest(own.issuedAt, answer.issuedAt),
-    confirmation: joined(own.confirmation, answer.confirmation),
+    confirmation: joinConfirmations(own.confirmation, answer.confirmation),
   };
   return Object.freeze({ ...agreed, claims: claimsOf(own, answer, agreed) });
 }
@@ -106,7 +106,7 @@ function greatest(one: number | undefined, other: number | undefined): number | 
  * Returns a confirmation with the methods of both. One that is no object is returned as it is, and
  * is refused as such.
  */
-function joined(own: unknown, answer: unknown): unknown {
+export function joinConfirmations(own: unknown, answer: unknown): unknown {
   if (own === undefined || answer === undefined) {
     return own === undefined ? answer : own;
   }
