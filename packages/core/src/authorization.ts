@@ -33,8 +33,8 @@ export class Authorization {
    */
   readonly claims: Readonly<Record<string, unknown>>;
   /**
-   * Undefined only where `binding` is not `required`, and the client sent none or, with `report`,
-   * one that can't be read.
+   * Undefined if the client sent none or, with `binding: 'report'`, one that can't be read. With
+   * `binding: 'required'` only a token that is bound to a key (`dpop`) is accepted without one.
    */
   readonly certificate: ClientCertificate | undefined;
   /**

@@ -41,8 +41,9 @@ import { createTokenLookup } from './token-lookup.js';
 export interface ResourceServer {
   /**
    * Accepts the request, or throws `RequestRefused`. Returns the `Authorization` itself if the token
-   * is cached, and a promise of it otherwise; `await` takes both. Returns `undefined` for a request
-   * without credentials if the option `credentials` is `optional`.
+   * is cached and nothing else must be waited for, for example `dpop.store`, a certificate source or
+   * what `certificatePolicy` loads. Returns a promise of it otherwise; `await` takes both. Returns
+   * `undefined` for a request without credentials if the option `credentials` is `optional`.
    *
    * @param body what a form parser made of the request's body, when one ran: a token there is
    * refused, never used
@@ -115,8 +116,9 @@ export interface ResourceServer {
    */
   close(): Promise<void>;
   /**
-   * Returns the nonce for the header `DPoP-Nonce` of the response to an accepted request (RFC 9449
-   * §8.2): the client's own ends soon. Undefined for any other request.
+   * Returns the nonce for the header `DPoP-Nonce` of the response (RFC 9449 §8.2) to a request whose
+   * proof was read and has an older nonce than the latest. Undefined for any other request. Whether the
+   * request was accepted is not looked at: call it for accepted requests alone.
    */
   nextNonce(req: NodeRequest): string | undefined;
   /**

@@ -87,7 +87,7 @@ export function createAdapterSteps<Exchange, Next>(
     setAuthorization(server, req, exchange, granted);
   };
 
-  /** For a known token it makes no promise, and nothing else for this request. */
+  /** If nothing must be waited for, it makes no promise, and nothing else for this request. */
   function authorize(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next): unknown {
     try {
       // If a later mtlsBound() refuses the request, no guard accepts it any more: an error handler of the

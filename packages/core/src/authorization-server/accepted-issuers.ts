@@ -200,8 +200,9 @@ function limitTime(read: TokenReader, timeout: number): TimedReader {
 export type ServerResolver = (token: string, req: NodeRequest) => TokenServer;
 
 /**
- * A token goes to no server but the one it is meant for: the one in a JWT's `iss`, else the
- * selected one. Only where the user asked for it are they asked in order.
+ * Returns what finds the server of a token. With one issuer and no function that selects, that is its
+ * server for every token. With several a token goes to no server but the one it is meant for: the one
+ * in a JWT's `iss`, else the selected one. Only where the user asked for it are they asked in order.
  */
 export function createServerResolver(
   issuers: readonly AcceptedIssuer[],

@@ -151,7 +151,8 @@ export interface CertificatePolicyOptions extends OptionsOf<typeof certificatePo
 /**
  * Returns the certificate to use from now on: the same one, which counts as verified if the policy has
  * verified its chain. Throws `RequestRefused` for a certificate that does not fit. `now` in
- * milliseconds since the epoch. Calls `whenRevoked` for a certificate that turns out to be revoked, once.
+ * milliseconds since the epoch. Calls `whenRevoked` once for a certificate that turns out to be revoked, or
+ * below an authority that is.
  */
 export interface CertificatePolicy {
   (

@@ -7,7 +7,8 @@ import { kindOf } from './kind-of.js';
  * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a
  * plain bearer token, for the time of a migration; a bound token is checked all the same. `report`:
  * what concerns certificate and binding is reported and refuses no request, so that `required` can
- * be turned on without guessing. All other checks hold.
+ * be turned on without guessing. All other checks hold: `dpop_nonce_required`, `dpop_proofs_too_many`
+ * and `dpop_proofs_not_recorded` refuse also then.
  */
 export type Binding = 'required' | 'when-bound' | 'report';
 

@@ -4,7 +4,11 @@ import type { DpopProof } from '../dpop/proof.js';
 export interface Possession {
   /** `x5t#S256` of the client's certificate; `undefined` if the request has none. */
   readonly thumbprint: string | undefined;
-  /** The DPoP proof of the request; `undefined` if its token came under another scheme. */
+  /**
+   * The DPoP proof of the request. Undefined if its token came under another scheme. With
+   * `binding: 'report'` also if the proof was refused and only reported, and if the request is checked
+   * again and its proof was not used up.
+   */
   readonly proof: DpopProof | undefined;
 }
 

@@ -37,7 +37,7 @@ export interface ShownProof {
   readonly tokenHash: string;
   readonly method: string | undefined;
   readonly target: string;
-  /** Node makes another list for each request, also where a framework uses its object again. */
+  /** The very list, not a copy: a request whose header lines were replaced is another one. */
   readonly rawHeaders: unknown;
   /**
    * Whether this very request has used it up here. Also if it had been used before, and `binding: 'report'`

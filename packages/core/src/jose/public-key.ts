@@ -12,8 +12,7 @@ const EXPONENT_BELOW = 2n ** 256n;
 const smallPrimes = primesBelow(752);
 
 /**
- * The y-coordinates of the points of small order on Ed25519, little-endian, without the sign bit;
- * and the first of the encodings at and above the prime, which RFC 8032 §5.1.3 does not permit. For
+ * The y-coordinates of the points of small order on Ed25519, little-endian, without the sign bit. For
  * such a key one signature fits many messages.
  */
 const smallOrderPoints: ReadonlySet<string> = new Set([
@@ -23,6 +22,7 @@ const smallOrderPoints: ReadonlySet<string> = new Set([
   'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
   'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
 ]);
+/** RFC 8032 §5.1.3 permits only y-coordinates below it: each other one spells a smaller one again. */
 const ED25519_PRIME = 2n ** 255n - 19n;
 
 /**

@@ -3,12 +3,16 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 /**
  * The values of `state` in requests for a verification event (SSF 1.0 §8.1.4.2). Each shows that a
  * receiver with the same options made it: in a fleet the event may arrive at another process than
- * the one that asked for it.
+ * the one that asked for it. Without a secret among these options anyone who knows them can make such
+ * a value, so that it proves nothing.
  */
 export class VerificationStates {
   readonly #key: Buffer;
 
-  /** @param shared what all processes of a fleet have in common, and no other receiver */
+  /**
+   * @param shared what all processes of a fleet have in common, and no other receiver; a secret among it
+   * keeps other parties from making values
+   */
   constructor(shared: readonly unknown[]) {
     this.#key = createHash('sha256').update(JSON.stringify(shared)).digest();
   }
