@@ -7,14 +7,20 @@ import { certificateMethod } from './confirmation/certificate-method.js';
 import { createKeyMethod } from './confirmation/key-method.js';
 import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
 import type { DpopProof } from './dpop/proof.js';
-import { type RefusalCode, RequestRefused, TellableError, toleratedByReport } from './errors.js';
+import {
+  type RefusalCode,
+  RequestRefused,
+  reasonCodeOf,
+  TellableError,
+  toleratedByReport,
+} from './errors.js';
 import { publishCertificate, publishReported } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
 import type { NodeRequest } from './request/node-request.js';
 import { describeSource, type Explainer } from './response/explanation.js';
 import { interactionOf } from './shared/interaction-id.js';
 import { isPromised } from './shared/promises.js';
-import { type ClaimRules, checkClaims } from './token/claims-check.js';
+import { type ClaimRules, checkClaims, typeWithoutProof } from './token/claims-check.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { readTokenRejection } from './token/token-rejection.js';
 
@@ -110,10 +116,19 @@ export function createRequestDecider(
 
   /** Returns the refusal that `binding: 'report'` reports instead. Throws everything else. */
   function refusalToReport(thrown: unknown): RequestRefused {
-    if (isReporting && RequestRefused.isRefusal(thrown) && toleratedByReport.has(thrown.code)) {
+    if (
+      isReporting &&
+      RequestRefused.isRefusal(thrown) &&
+      (toleratedByReport.has(thrown.code) || lacksProof(thrown))
+    ) {
       return thrown;
     }
     throw thrown;
+  }
+
+  /** Whether a token of the type DPoP is refused because its request has no proof. */
+  function lacksProof(refusal: RequestRefused): boolean {
+    return dpop !== undefined && reasonCodeOf(refusal) === typeWithoutProof;
   }
 
   function noteTrouble(req: NodeRequest, trouble: RequestRefused): void {
@@ -201,8 +216,13 @@ export function createRequestDecider(
         const { code, ...details } = readTokenRejection(answer);
         throw new RequestRefused(code, details);
       }
-      checkClaims(answer, rulesOf(answer.issuer), now / 1000, proof !== undefined);
       let trouble = isReporting ? troubles.get(req) : undefined;
+      try {
+        checkClaims(answer, rulesOf(answer.issuer), now / 1000, proof !== undefined);
+      } catch (thrown) {
+        const refusal = refusalToReport(thrown);
+        trouble ??= refusal;
+      }
       let isBound = false;
       let judged = certificate;
       try {

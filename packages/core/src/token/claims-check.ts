@@ -23,7 +23,8 @@ const acceptedTokenTypes = ['bearer', 'access_token', 'urn:ietf:params:oauth:tok
 /** The code of the reason if the type of a token is DPoP, and the request has no proof. */
 export type TypeReasonCode = 'type_dpop';
 
-const dpopType: TypeReasonCode = 'type_dpop';
+/** The last of the checks: all others have passed. */
+export const typeWithoutProof: TypeReasonCode = 'type_dpop';
 
 /**
  * Refuses a token that is out of its time or not meant for this resource server. `now` in seconds
@@ -64,7 +65,7 @@ export function checkClaims(
     const expected = hasProof ? 'DPoP or Bearer' : 'Bearer';
     const detail = `expected token_type ${expected}, got ${describeClaim(tokenClaims.tokenType)}`;
     throw tokenClaims.tokenType.toLowerCase() === 'dpop'
-      ? createRefusal('token_wrong_type', { code: dpopType, why: detail })
+      ? createRefusal('token_wrong_type', { code: typeWithoutProof, why: detail })
       : new RequestRefused('token_wrong_type', { detail });
   }
 }
