@@ -163,12 +163,22 @@ export function createAdmission({
       answer = await answering;
       // A token that is refused anyway costs no look at a certificate.
       if (typeof answer !== 'string') {
+        // What was read just now takes all revocations until here into account.
+        const turnOfAnswer = answer === answering ? turnAtStart : revocations.latestTurn;
         await load(answer);
+        refuseRevokedSince(turnOfAnswer, answer, req);
       }
       // Not awaited here: if it is a promise, `finishAfter()` has published its refusal already.
       return admit(answer, certificate, shown, req, turnAtStart, Date.now());
     } catch (thrown) {
       return throwRefusal(thrown, certificate, req, factsAtRequest(answer));
+    }
+  }
+
+  /** Refuses a token that was revoked while its request waited: a list of an authority may take seconds. */
+  function refuseRevokedSince(turn: number, tokenClaims: TokenClaims, req: NodeRequest): void {
+    if (revocations.latestTurn !== turn) {
+      abortSignals.refuseRevokedSince(req, tokenClaims, turn);
     }
   }
 
@@ -318,7 +328,9 @@ export function createAdmission({
     const proof = shown?.isUsedUp === true ? shown.proof : undefined;
     // The request may be checked again long after its first check.
     if (typeof answer !== 'string') {
+      const turnOfAnswer = revocations.latestTurn;
       await decider.prepare(answer, certificate, proof);
+      refuseRevokedSince(turnOfAnswer, answer, req);
     }
     const fresh = decider.decide(answer, certificate, proof, req, turnAtStart, Date.now());
     Authorization.replace(authorization, fresh);

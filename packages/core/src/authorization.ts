@@ -10,6 +10,7 @@ import type { TokenClaims } from './token/token-claims.js';
 export interface AbortSignalRegistry {
   of(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): AbortSignal;
   follow(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): void;
+  refuseRevokedSince(req: NodeRequest, tokenClaims: TokenClaims, sinceTurn: number): void;
 }
 
 /** What a request was accepted with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */

@@ -63,6 +63,17 @@ export class RequestAbortSignals {
   }
 
   /**
+   * Throws `RequestRefused` if a revocation of the token of a request was received, or may have been
+   * missed, after the turn `sinceTurn`.
+   */
+  refuseRevokedSince(req: NodeRequest, tokenClaims: TokenClaims, sinceTurn: number): void {
+    const code = this.#revocations.findRevokedSince(watchedOf(req, tokenClaims), sinceTurn);
+    if (code !== undefined) {
+      throw new RequestRefused(code);
+    }
+  }
+
+  /**
    * Removes all timers and watchers. No signal fires from now on, but for a token that expired or
    * was revoked by now.
    */
@@ -76,9 +87,7 @@ export class RequestAbortSignals {
 
   #watch(request: OpenRequest, req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): void {
     try {
-      const { token } = readCredentials(req, undefined, true);
-      const hash = hashOf(token);
-      const watched = { tokenClaims, hash, canonicalHash: canonicalHashOf(token, hash) };
+      const watched = watchedOf(req, tokenClaims);
       // A watcher from before hears of each revocation since then. A stream that has its token checked
       // again and again must not add one each time.
       if (request.addKeys(this.#revocations.keysOf(watched))) {
@@ -97,6 +106,13 @@ export class RequestAbortSignals {
       request.end();
     }
   }
+}
+
+/** What revocations are compared with. Throws `RequestRefused` if the header was changed meanwhile. */
+function watchedOf(req: NodeRequest, tokenClaims: TokenClaims): Parameters<Revocations['watch']>[0] {
+  const { token } = readCredentials(req, undefined, true);
+  const hash = hashOf(token);
+  return { tokenClaims, hash, canonicalHash: canonicalHashOf(token, hash) };
 }
 
 /** A request that has a signal, until it ends. */

@@ -162,7 +162,9 @@ export type Watched = Pick<DatedToken, 'tokenClaims' | 'hash' | 'canonicalHash'>
  * Says why a watched token counts no longer: it is revoked, or a revocation of it may have been
  * missed.
  */
-type OnRevoked = (code: 'token_inactive' | 'revocations_unknown') => void;
+type RevokedCode = 'token_inactive' | 'revocations_unknown';
+
+type OnRevoked = (code: RevokedCode) => void;
 
 /**
  * What was revoked since when, and what of it this process has received. `usability()` decides by that
@@ -307,14 +309,9 @@ export class Revocations {
    */
   watch(watched: Watched, sinceTurn: number, onRevoked: OnRevoked): () => void {
     const keys = revocationKeysOf(watched);
-    const revocations = this.#revocationsAt(keys);
-    if (revocations.some(({ isOfOneToken, turn }) => isOfOneToken || turn > sinceTurn)) {
-      onRevoked('token_inactive');
-      return unwatched;
-    }
-    const isForgotten = this.#forgottenOf(watched.tokenClaims.issuer).some(({ turn }) => turn > sinceTurn);
-    if (this.#sync.ownAnswersSinceTurn > sinceTurn || isForgotten) {
-      onRevoked('revocations_unknown');
+    const code = this.#findRevokedSince(watched, keys, sinceTurn);
+    if (code !== undefined) {
+      onRevoked(code);
       return unwatched;
     }
     const watcher: OnRevoked = (code) => {
@@ -336,6 +333,23 @@ export class Revocations {
       this.#watchersOf.set(key, (this.#watchersOf.get(key) ?? new Set()).add(watcher));
     }
     return unwatch;
+  }
+
+  /**
+   * Returns why the token must not be accepted any more: a revocation of it was received, or one may
+   * have been missed, after the turn `sinceTurn`. Undefined if neither is so.
+   */
+  findRevokedSince(watched: Watched, sinceTurn: number): RevokedCode | undefined {
+    return this.#findRevokedSince(watched, revocationKeysOf(watched), sinceTurn);
+  }
+
+  #findRevokedSince(watched: Watched, keys: ReadonlySet<string>, sinceTurn: number): RevokedCode | undefined {
+    const revocations = this.#revocationsAt(keys);
+    if (revocations.some(({ isOfOneToken, turn }) => isOfOneToken || turn > sinceTurn)) {
+      return 'token_inactive';
+    }
+    const isForgotten = this.#forgottenOf(watched.tokenClaims.issuer).some(({ turn }) => turn > sinceTurn);
+    return this.#sync.ownAnswersSinceTurn > sinceTurn || isForgotten ? 'revocations_unknown' : undefined;
   }
 
   /** What is remembered and was not read in the log. */
