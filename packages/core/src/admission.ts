@@ -26,7 +26,7 @@ import type { TokenLookup } from './token-lookup.js';
 /** What admits requests, and what routes demand of admitted ones. */
 export type Admission = Pick<
   ResourceServer,
-  'authorize' | 'isGranted' | 'grantedOf' | 'require' | 'nextNonce'
+  'authorize' | 'isOwnAuthorization' | 'grantedOf' | 'require' | 'nextNonce'
 >;
 
 /** The parts that an admission is made of. */
@@ -45,7 +45,7 @@ export interface AdmissionParts {
   readonly refuseWhenClosed: () => void;
   /**
    * Makes the signals of accepted requests. Each `Authorization` of this resource server carries
-   * this object: by it `isGranted` distinguishes them from those of another resource server.
+   * this object: by it `isOwnAuthorization` distinguishes them from those of another resource server.
    */
   readonly abortSignals: AbortSignalRegistry;
 }
@@ -340,7 +340,7 @@ export function createAdmission({
   return {
     authorize,
 
-    isGranted: (req, authorization): authorization is Authorization =>
+    isOwnAuthorization: (req, authorization): authorization is Authorization =>
       Authorization.isOf(authorization, abortSignals, req),
 
     grantedOf(req, outcome) {

@@ -108,7 +108,7 @@ export function createRequestDecider(
   }
   // With `binding: 'report'` alone: why `required` would have refused before the token was known,
   // and what was reported.
-  const troubles = new WeakMap<NodeRequest, RequestRefused>();
+  const toleratedRefusals = new WeakMap<NodeRequest, RequestRefused>();
   const reportedRequests = new WeakMap<NodeRequest, RefusalCode>();
   // Their proofs had been used before, or became too old. A later check of such a request must not
   // find it bound.
@@ -131,16 +131,16 @@ export function createRequestDecider(
     return dpop !== undefined && reasonCodeOf(refusal) === typeWithoutProof;
   }
 
-  function noteTrouble(req: NodeRequest, trouble: RequestRefused): void {
-    if (!troubles.has(req)) {
-      troubles.set(req, trouble);
+  function noteTolerated(req: NodeRequest, refusal: RequestRefused): void {
+    if (!toleratedRefusals.has(req)) {
+      toleratedRefusals.set(req, refusal);
     }
   }
 
   /**
-   * Once for each request, and for its first trouble: that is what `required` would refuse it for.
+   * Counts and publishes the first refusal of a request, once: that is what `required` would refuse it for.
    */
-  function countReported(
+  function reportOnce(
     refusal: RequestRefused,
     { issuer, clientId }: Pick<TokenClaims, 'issuer' | 'clientId'>,
     certificate: ClientCertificate | undefined,
@@ -197,7 +197,7 @@ export function createRequestDecider(
         publishCertificate(certificateFrom, certificate);
         return certificate;
       } catch (thrown) {
-        noteTrouble(req, refusalToReport(thrown));
+        noteTolerated(req, refusalToReport(thrown));
         return undefined;
       }
     },
@@ -206,7 +206,7 @@ export function createRequestDecider(
       try {
         return dpop?.readProof(req, tokenHash);
       } catch (thrown) {
-        noteTrouble(req, refusalToReport(thrown));
+        noteTolerated(req, refusalToReport(thrown));
         return undefined;
       }
     },
@@ -216,12 +216,12 @@ export function createRequestDecider(
         const { code, ...details } = readTokenRejection(answer);
         throw new RequestRefused(code, details);
       }
-      let trouble = isReporting ? troubles.get(req) : undefined;
+      let tolerated = isReporting ? toleratedRefusals.get(req) : undefined;
       try {
         checkClaims(answer, rulesOf(answer.issuer), now / 1000, proof !== undefined);
       } catch (thrown) {
         const refusal = refusalToReport(thrown);
-        trouble ??= refusal;
+        tolerated ??= refusal;
       }
       let isBound = false;
       let judged = certificate;
@@ -235,7 +235,7 @@ export function createRequestDecider(
         isBound = answer.confirmation !== undefined && !replayed.has(req);
       } catch (thrown) {
         const refusal = refusalToReport(thrown);
-        trouble ??= refusal;
+        tolerated ??= refusal;
       }
       try {
         // A client that proves a key instead need not have a certificate.
@@ -244,7 +244,7 @@ export function createRequestDecider(
         }
       } catch (thrown) {
         const refusal = refusalToReport(thrown);
-        trouble ??= refusal;
+        tolerated ??= refusal;
       }
       const keyOfProof = isBound ? proof?.key.jkt : undefined;
       const authorization = new Authorization(
@@ -256,15 +256,15 @@ export function createRequestDecider(
         req,
         turnAtStart,
       );
-      if (trouble !== undefined) {
-        countReported(trouble, answer, certificate, req);
+      if (tolerated !== undefined) {
+        reportOnce(tolerated, answer, certificate, req);
       }
       return authorization;
     },
 
     useUp(proof, authorization, req) {
       const tolerate = (thrown: unknown): Authorization => {
-        countReported(refusalToReport(thrown), authorization, authorization.certificate, req);
+        reportOnce(refusalToReport(thrown), authorization, authorization.certificate, req);
         replayed.add(req);
         return Authorization.unbound(authorization);
       };

@@ -55,11 +55,11 @@ export interface ResourceServer {
    * stays true after the token was revoked or has expired: `authorization.signal` shows that. Never
    * throws.
    */
-  isGranted(req: NodeRequest, authorization: unknown): authorization is Authorization;
+  isOwnAuthorization(req: NodeRequest, authorization: unknown): authorization is Authorization;
   /**
-   * Returns `outcome`, what `authorize` resolved to, if `isGranted` holds for it, or `undefined` for a
-   * request that `authorize` let pass without credentials. Checks by which resource server and for
-   * which request the object was made, and nothing else: no token, binding or policy. Throws
+   * Returns `outcome`, what `authorize` resolved to, if `isOwnAuthorization` holds for it, or `undefined`
+   * for a request that `authorize` let pass without credentials. Checks by which resource server and
+   * for which request the object was made, and nothing else: no token, binding or policy. Throws
    * `RequestRefused` for everything else.
    */
   grantedOf(req: NodeRequest, outcome: unknown): Authorization | undefined;

@@ -147,7 +147,7 @@ describe('a request that is checked again', () => {
       [false, undefined],
       [false, undefined],
     ]);
-    expect(checks.every((each) => server.isGranted(again, each))).toBe(true);
+    expect(checks.every((each) => server.isOwnAuthorization(again, each))).toBe(true);
     stop();
     expect(reported).toEqual(['dpop_proof_replayed']);
   });

@@ -196,7 +196,7 @@ it.each<[string, () => Promise<unknown>]>([
   ['that is none', async () => undefined],
 ])('a resource server confirms no Authorization %s', async (_title, given) => {
   const authorization = await given();
-  expect(server.isGranted(req, authorization)).toBe(false);
+  expect(server.isOwnAuthorization(req, authorization)).toBe(false);
   expect(await outcomeOf(() => server.grantedOf(req, authorization))).toBe('internal_error');
   expect(await outcomeOf(() => server.require(req, authorization, () => undefined))).toBe('internal_error');
   const own = await server.authorize(req);

@@ -33,7 +33,7 @@ const rows: Row[] = [
     'a proof that is too old',
     boundToKey,
     () => byScheme('DPoP', alice.proof('token', { claims: { iat: 1 } })),
-    'dpop_proof_expired',
+    'dpop_proof_untimely',
   ],
   ['no proof', boundToKey, () => byScheme('DPoP'), 'dpop_proof_missing'],
   ['a malformed proof', boundToKey, () => byScheme('DPoP', 'x'), 'dpop_proof_malformed'],

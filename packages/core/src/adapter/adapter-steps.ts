@@ -94,7 +94,7 @@ export function createAdapterSteps<Exchange, Next>(
       // application can pass a refused request on.
       stateOf(req).acceptedBy = undefined;
       const outcome = server.authorize(req, framework.bodyOf(req, exchange));
-      if (!server.isGranted(req, outcome)) {
+      if (!server.isOwnAuthorization(req, outcome)) {
         return runLater(acceptRequest, server, req, exchange, next, outcome);
       }
       acceptRequest(server, req, exchange, outcome);
@@ -108,7 +108,7 @@ export function createAdapterSteps<Exchange, Next>(
     const server = acceptingServer(req);
     try {
       const outcome = server.require(req, authorizationOf(server, req, exchange), policy);
-      if (!server.isGranted(req, outcome)) {
+      if (!server.isOwnAuthorization(req, outcome)) {
         return runLater(acceptRoute, server, req, exchange, next, outcome);
       }
       acceptRoute(server, req, exchange, outcome);

@@ -44,7 +44,7 @@ export const refusingServer: ResourceServer = Object.freeze({
   reported: new Map(),
   clientCertificates: () => [],
   authorize: throwRefusal,
-  isGranted: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
+  isOwnAuthorization: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
   grantedOf: throwRefusal,
   require: throwRefusal,
   revoke: () => throwRefusal(),
