@@ -5,7 +5,7 @@ import { floor, floorWithDuties } from './harness/cached-path.js';
 import { closeScenario, noiseOf } from './harness/close.js';
 import { timeRatioOf } from './harness/record.js';
 import { takeTurns } from './harness/rounds.js';
-import { type Api, apiSummary, loaded, setStage } from './harness/stage.js';
+import { type Api, apiSummary, loaded, setStage, WARM_UP } from './harness/stage.js';
 
 const CONNECTIONS = 16;
 const SECONDS = 0.5;
@@ -16,7 +16,7 @@ const frameworks = { Express: 'express-mtls', Koa: 'koa-mtls' } as const;
 const stage = await setStage('mutual-tls');
 const { pki, clients } = stage.cast;
 const [client] = clients as [(typeof clients)[number]];
-const contestants = new Map<string, Api>();
+const contestants = new Map<string, () => Api>();
 const skipped: Record<string, string> = {};
 const stops: (() => Promise<void>)[] = [];
 try {
@@ -40,7 +40,7 @@ try {
     if (typeof started === 'string') {
       skipped[name] = started;
     } else {
-      contestants.set(name, started);
+      contestants.set(name, () => started);
       stops.push(started.stop);
     }
   }
@@ -57,8 +57,8 @@ try {
     });
   const samples = await takeTurns(
     'mutual-tls',
-    Object.fromEntries([...contestants].map(([name, api]) => [name, () => measure(api)])),
-    { rounds: 21, warmUp: 4 },
+    Object.fromEntries([...contestants].map(([name, api]) => [name, () => measure(api())])),
+    { rounds: 21, warmUp: WARM_UP },
   );
   const time = (name: string) => samples.of(name, 'microseconds');
   closeScenario(

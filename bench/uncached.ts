@@ -2,7 +2,15 @@
 import { closeScenario, noiseOf } from './harness/close.js';
 import { summaryOf, timeRatioOf } from './harness/record.js';
 import { takeTurns } from './harness/rounds.js';
-import { type Api, type ApiFigure, apiSummary, headersFromNginx, loaded, setStage } from './harness/stage.js';
+import {
+  type Api,
+  type ApiFigure,
+  apiSummary,
+  headersFromNginx,
+  loaded,
+  setStage,
+  WARM_UP,
+} from './harness/stage.js';
 
 const CONNECTIONS = 32;
 const SECONDS = 0.5;
@@ -16,7 +24,7 @@ const names = [floor, 'node-fetch', 'global fetch', ours, byGlobalFetch, again];
 
 const stage = await setStage('uncached');
 try {
-  const apis = new Map<string, Api>();
+  const apis = new Map<string, () => Api>();
   for (const name of names) {
     const more = { viaGlobalFetch: name === byGlobalFetch };
     apis.set(name, await stage.start('Express', name === byGlobalFetch ? ours : name, more));
@@ -26,7 +34,7 @@ try {
 
   /** With many connections for the processor time, with one for the time that a request takes where none waits for another. */
   async function measure(name: string): Promise<Record<ApiFigure, number>> {
-    const api = apis.get(name) as Api;
+    const api = (apis.get(name) as () => Api)();
     const load = {
       url: `http://127.0.0.1:${api.port}/accounts`,
       headers: [headers],
@@ -42,7 +50,7 @@ try {
   const samples = await takeTurns(
     'uncached',
     Object.fromEntries(names.map((name) => [name, () => measure(name)])),
-    { rounds: 21, warmUp: 4 },
+    { rounds: 21, warmUp: WARM_UP },
   );
   const time = (name: string) => samples.of(name, 'microseconds');
   closeScenario(

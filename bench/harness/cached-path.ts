@@ -1,7 +1,7 @@
 // The cached path behind a proxy, in either framework: every token is known, every certificate was seen before.
 import { closeComparison } from './close-comparison.js';
 import { takeTurns } from './rounds.js';
-import { type Api, headersFromNginx, loaded, setStage } from './stage.js';
+import { type Api, headersFromNginx, loaded, setStage, WARM_UP } from './stage.js';
 
 interface CachedPath {
   readonly scenario: string;
@@ -29,11 +29,11 @@ export async function runCachedPath({ scenario, framework, bare, ours, others }:
   const again = `${bare} again`;
   const names = [bare, floor, floorWithDuties, ours, ...Object.keys(others), again];
   try {
-    const apis = new Map<string, Api>(
+    const apis = new Map<string, () => Api>(
       await Promise.all(names.map(async (name) => [name, await stage.start(framework, name)] as const)),
     );
     const measure = (name: string) => {
-      const { port, pid } = apis.get(name) as Api;
+      const { port, pid } = (apis.get(name) as () => Api)();
       const credentials = others[name]?.credentials ?? 'opaqueTokens';
       return loaded({ port, pid }, stage.plain, {
         url: `http://127.0.0.1:${port}/accounts`,
@@ -45,7 +45,7 @@ export async function runCachedPath({ scenario, framework, bare, ours, others }:
     const samples = await takeTurns(
       scenario,
       Object.fromEntries(names.map((name) => [name, () => measure(name)])),
-      { rounds: 21, warmUp: 2 },
+      { rounds: 21, warmUp: WARM_UP },
     );
     closeComparison({
       scenario,

@@ -3,7 +3,7 @@ import { closeComparison } from './close-comparison.js';
 import type { Load } from './load.js';
 import type { Goal } from './record.js';
 import { takeTurns } from './rounds.js';
-import { type Api, loaded, type Stage, setStage } from './stage.js';
+import { type Api, loaded, type Stage, setStage, WARM_UP } from './stage.js';
 
 interface Comparison {
   readonly scenario: string;
@@ -27,19 +27,19 @@ export async function runComparison(comparison: Comparison): Promise<void> {
   const names = [...contestants, again];
   try {
     const more = comparison.more?.(stage);
-    const apis = new Map<string, Api>();
+    const apis = new Map<string, () => Api>();
     for (const name of names) {
       apis.set(name, await stage.start(framework, name, more));
     }
     const measure = (name: string) => {
-      const api = apis.get(name) as Api;
+      const api = (apis.get(name) as () => Api)();
       const url = `${more?.tls === undefined ? 'http' : 'https'}://127.0.0.1:${api.port}/accounts`;
       return loaded(api, stage.versatile, { ...load(stage, name), url, seconds: SECONDS });
     };
     const samples = await takeTurns(
       scenario,
       Object.fromEntries(names.map((name) => [name, () => measure(name)])),
-      { rounds: 21, warmUp: 4 },
+      { rounds: 21, warmUp: WARM_UP },
     );
     closeComparison({ scenario, names, samples, ratios, same: [again, first] });
   } finally {
