@@ -319,10 +319,34 @@ describe('of several lists', () => {
     });
   });
 
-  it('an expired one revokes as long as no current one says otherwise', async () => {
-    const expired = on(Date.now() - 60_000);
+  it.each([
+    ['newer', 1_000, 'good'],
+    ['as old', 0, 'revoked'],
+    ['older', -1_000, 'revoked'],
+  ])('an expired one revokes, next to a current one that is %s and does not', async (_age, later, state) => {
+    const thisUpdate = Date.now() - 2 * hour;
+    const expired = writeList(authority, {
+      revoked: [[0x00, 0x9c, 0x01]],
+      thisUpdate,
+      nextUpdate: Date.now() - 60_000,
+    });
+    const current = writeList(authority, {
+      thisUpdate: thisUpdate + later,
+      nextUpdate: Date.now() + 2 * hour,
+    });
     expect(await statusByLists(path, [ofRoot, expired])).toMatchObject({ state: 'revoked' });
-    expect(await statusByLists(path, [ofRoot, expired, off])).toMatchObject({ state: 'good' });
+    expect(await statusByLists(path, [ofRoot, expired, current])).toMatchObject({ state });
+  });
+
+  it('an expired delta list revokes next to the base list that is older than it', async () => {
+    const delta = writeList(authority, {
+      extensions: [extension('2.5.29.27', integer(1), true)],
+      revoked: [[0x00, 0x9c, 0x01]],
+      thisUpdate: Date.now() - hour,
+      nextUpdate: Date.now() - 60_000,
+    });
+    const base = writeList(authority, { thisUpdate: Date.now() - 3 * hour, nextUpdate: Date.now() + hour });
+    expect(await statusByLists(path, [ofRoot, base, delta])).toMatchObject({ state: 'revoked' });
   });
 
   it('a delta list revokes, and ends no hold', async () => {

@@ -239,6 +239,16 @@ describe('an OCSP responder', () => {
     expect(status()).toMatchObject({ state: 'good' });
   });
 
+  it('is not believed to be no longer revoked by a newer answer that does not know it', async () => {
+    const { status, load, answers } = start();
+    answers.set(url, answer({ status: 'revoked', thisUpdate: Date.now() - 60_000 }));
+    await load();
+    vi.advanceTimersByTime(2 * interval);
+    answers.set(url, answer({ status: 'unknown', thisUpdate: Date.now() }));
+    await load();
+    expect(status()).toMatchObject({ state: 'revoked' });
+  });
+
   it('of two answers of one time believes the one that revokes', async () => {
     const thisUpdate = Date.now() - 60_000;
     for (const order of [

@@ -279,17 +279,23 @@ export class CrlSource implements StatusSource {
   }
 
   /**
-   * An expired list still revokes, unless a current one by the same key says otherwise. A delta list, and
-   * one whose issuer lacks cRLSign, revoke, and are never a proof that a certificate is good.
+   * An expired list still revokes, unless a newer one by the same key that is current says otherwise. A
+   * delta list, and one whose issuer lacks cRLSign, revoke, and are never a proof that a certificate is
+   * good.
    */
   #judge(certificate: PathCertificate, lists: readonly Crl[], now: number): StatusAnswer {
     const points = this.#pointsOf(certificate);
     const tolerance = 1_000 * this.#parts.clockTolerance;
     const serial = Buffer.from(certificate.serialNumber, 'hex');
     let covered = 0;
-    const coveredBy = new Map<string, number>();
+    const current: { readonly signerKey: string; readonly thisUpdate: number; readonly reasons: number }[] =
+      [];
     let until = Number.POSITIVE_INFINITY;
-    const revokedByExpired: { readonly signerKey: string; readonly answer: StatusAnswer }[] = [];
+    const revokedByExpired: {
+      readonly signerKey: string;
+      readonly thisUpdate: number;
+      readonly answer: StatusAnswer;
+    }[] = [];
     let unknown = lists.length === 0 ? this.#explainNoList(certificate) : notAboutIt;
     for (const { scope, isDelta, hasCrlSign, entries, thisUpdate, nextUpdate, signerKey } of lists) {
       const reasons = coveredReasons(scope, points, certificate.x509.ca);
@@ -308,11 +314,11 @@ export class CrlSource implements StatusSource {
         if (isCurrent) {
           return answer;
         }
-        revokedByExpired.push({ signerKey, answer });
+        revokedByExpired.push({ signerKey, thisUpdate, answer });
       } else if (isDelta) {
         unknown = deltaList;
       } else if (isCurrent) {
-        coveredBy.set(signerKey, (coveredBy.get(signerKey) ?? 0) | reasons);
+        current.push({ signerKey, thisUpdate, reasons });
         until = Math.min(until, nextUpdate + tolerance);
         covered |= hasCrlSign ? reasons : 0;
         unknown = hasCrlSign ? unknown : lacksCrlSign;
@@ -320,7 +326,12 @@ export class CrlSource implements StatusSource {
         unknown = expired;
       }
     }
-    const standing = revokedByExpired.find(({ signerKey }) => coveredBy.get(signerKey) !== ALL_REASONS);
+    const standing = revokedByExpired.find((revoking) => {
+      const newer = current.filter(
+        ({ signerKey, thisUpdate }) => signerKey === revoking.signerKey && thisUpdate > revoking.thisUpdate,
+      );
+      return newer.reduce((all, { reasons }) => all | reasons, 0) !== ALL_REASONS;
+    });
     if (standing !== undefined) {
       return standing.answer;
     }

@@ -199,6 +199,10 @@ function newerOf(previous: OcspAnswer | undefined, answer: OcspAnswer): OcspAnsw
   if (previous === undefined) {
     return answer;
   }
+  // A responder that has forgotten a certificate takes its revocation back no more than silence does.
+  if (previous.state === 'revoked' && answer.state === 'unknown') {
+    return previous;
+  }
   const isSame =
     previous.thisUpdate === answer.thisUpdate &&
     (previous.state === 'revoked' ||
