@@ -314,7 +314,7 @@ export function createAdmission({
         combineClaims(tokenClaims, await introspectToken(text, requester)),
       readIntrospects: true,
       isIntrospected: () => true,
-      isSelfContained: true,
+      checksOwnClaims: true,
       sharedId: undefined,
     };
     const server: TokenServer = {

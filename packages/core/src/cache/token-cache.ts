@@ -489,7 +489,7 @@ export class TokenCache {
       if (known.claimsFrom === 'server' && known.turnTime <= this.#rejectionTimes.rejectedAt(key)) {
         continue;
       }
-      if (server.isSelfContained === true && this.#isRevokedByItself(reading, answer, turn, turnTime)) {
+      if (server.checksOwnClaims === true && this.#isRevokedByItself(reading, answer, turn, turnTime)) {
         return revoked;
       }
       if (usability === 'use') {

@@ -106,10 +106,10 @@ export interface UsabilityLimits {
 export type Usability = 'use' | 'outdated' | 'refuse' | 'wait' | 'may-be-revoked';
 
 /**
- * Decides whether what is known of a token may be used now. Three other places decide about
+ * Decides whether what is known of a token may be used now. Four other places decide about
  * revocations, each by less: `Revocations.watch()` about requests that were accepted,
- * `isTokenHashRevokedForAllIssuers()` about tokens of which nothing is known, and `acceptsShared` about
- * whether the shared cache is asked.
+ * `findRevokedSince()` about requests that waited, `isTokenHashRevokedForAllIssuers()` about tokens of
+ * which nothing is known, and `acceptsShared` about whether the shared cache is asked.
  *
  * @param now by the monotonic clock, in milliseconds
  * @param forgotten what may have concerned the token
