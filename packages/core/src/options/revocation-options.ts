@@ -36,8 +36,10 @@ export const revocationOptions = optionGroup({
    */
   secret: optional(secretList, { requiredInWords: ' with `log` and `channel`' }),
   /**
-   * The longest lifetime of your JWT access tokens, in seconds. A process remembers a revocation
-   * for this time and twice the `clockTolerance`: for as long as such a token could be accepted.
+   * The longest lifetime of your access tokens, in seconds. A process remembers a revocation for this
+   * time and twice the `clockTolerance`: for as long as a JWT could be accepted. If `cache.maxAge` and
+   * `cache.staleIfError` together are longer, they count. Afterwards an opaque token is introspected
+   * again, so revoke it at the authorization server too.
    * Default 3,600; from 1 to 2,592,000.
    */
   maxTokenLifetime: seconds({ min: 1, max: 2_592_000, default: 3_600 }),
@@ -73,10 +75,19 @@ export interface RevocationRules {
   readonly maxWait: number;
 }
 
-/** Reads the group `revocations`. Throws `ConfigurationError`. */
-export function resolveRevocations(given: OptionReader<typeof revocationOptions>): RevocationRules {
-  const { log, channel, maxTokenLifetime, maxAgeWhileUnsynced, jwtsWithUnknownRevocation, maxWait } =
+/**
+ * Reads the group `revocations`. Throws `ConfigurationError`.
+ *
+ * @param cachedFor the seconds for which a cached answer may be used. A revocation is remembered for as
+ * long at least: the answer from before it would be used again afterwards
+ */
+export function resolveRevocations(
+  given: OptionReader<typeof revocationOptions>,
+  cachedFor: number,
+): RevocationRules {
+  const { log, channel, maxAgeWhileUnsynced, jwtsWithUnknownRevocation, maxWait, ...settings } =
     given.settings();
+  const maxTokenLifetime = Math.max(settings.maxTokenLifetime, cachedFor);
   if (log !== undefined && channel !== undefined) {
     throw createConflict('revocations.channel', 'revocations.log');
   }
