@@ -84,7 +84,7 @@ interface SharedAnswer {
   readonly askedAt: number;
   readonly log: number;
   readonly clock: number;
-  readonly readUpTo: string | undefined;
+  readonly logReadUpTo: string | undefined;
 }
 
 interface Question {
@@ -93,7 +93,7 @@ interface Question {
   readonly since: number;
   readonly clock: number;
   readonly log: number;
-  readonly readUpTo: string | undefined;
+  readonly logReadUpTo: string | undefined;
 }
 
 /** How a process hears of the channel. `silent`: it hears nothing, and does not know that yet. */
@@ -286,14 +286,14 @@ export class World {
     const token = this.#one(this.#tokens.filter(({ isJwt }) => !isJwt || this.#below(4) === 0));
     if (token !== undefined) {
       const { revocations, clock } = process;
-      const { readUpTo } = revocations;
+      const { logReadUpTo } = revocations;
       process.questions.push({
         token,
         turn: revocations.nextTurn(),
         since: this.now,
         clock,
         log: this.#logs,
-        readUpTo,
+        logReadUpTo,
       });
       this.#note(`process ${this.#name(process)} asks about ${token.id}`);
     }
@@ -302,7 +302,7 @@ export class World {
   #answer(process: Process): void {
     const question = process.questions.pop();
     if (question !== undefined) {
-      const { token, turn, since, readUpTo, clock, log } = question;
+      const { token, turn, since, logReadUpTo, clock, log } = question;
       process.facts.push({
         token,
         known: this.#known(token, 'server', turn, since),
@@ -311,7 +311,7 @@ export class World {
         clock,
         log,
       });
-      this.#shared.push({ token, askedAt: since, clock, log, readUpTo });
+      this.#shared.push({ token, askedAt: since, clock, log, logReadUpTo });
       this.#note(`process ${this.#name(process)} is answered about ${token.id}`);
     }
   }
@@ -322,14 +322,14 @@ export class World {
     if (answer === undefined) {
       return;
     }
-    const { token, readUpTo, clock, log } = answer;
+    const { token, logReadUpTo, clock, log } = answer;
     const askedAt = answer.askedAt + clock;
     if (askedAt > this.now + process.clock + skew) {
       return;
     }
     const known: DatedToken = {
       ...this.#known(token, 'server', process.revocations.nextTurn(), answer.askedAt),
-      shared: { askedAt, readUpTo },
+      shared: { askedAt, logReadUpTo },
     };
     process.facts.push({ token, known, askedAt: answer.askedAt, step: this.#step, clock, log });
     this.#note(`process ${this.#name(process)} reads what was shared of ${token.id} at ${answer.askedAt}`);

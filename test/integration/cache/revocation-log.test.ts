@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type LogEntry, parseEntry, textOfEntry } from '../../../packages/core/src/revocation/log-entry.js';
 import { ENTRY_SEAL } from '../../../packages/core/src/revocation/log-seals.js';
 import { LogSync } from '../../../packages/core/src/revocation/log-sync.js';
-import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
+import { OwnUnreadNotices } from '../../../packages/core/src/revocation/own-unread-notices.js';
 import type { RevocationLog } from '../../../packages/core/src/revocation/revocation-log.js';
 import {
   type DatedToken,
@@ -425,7 +425,7 @@ describe('a failover that lost a revocation, and was over after more than a minu
     await sleep(50);
     // The last entry before the failover is from after the process has joined.
     await ended.revoke({ subject: 'carol' });
-    await vi.waitFor(() => expect(one.revocations.readUpTo).toBe(log.entries.at(-1)?.position));
+    await vi.waitFor(() => expect(one.revocations.logReadUpTo).toBe(log.entries.at(-1)?.position));
     const replica = log.copy();
     way.isCut = true;
     await vi.waitFor(() => expect(one.told).toEqual(['revocations_unsynced']), 3_000);
@@ -487,7 +487,7 @@ describe('a revocation that is written again, or late', () => {
   }
 
   const untilRead = (member: Member) =>
-    vi.waitFor(() => expect(member.revocations.readUpTo).toBe(log.entries.at(-1)?.position), 3_000);
+    vi.waitFor(() => expect(member.revocations.logReadUpTo).toBe(log.entries.at(-1)?.position), 3_000);
   const setClock = (seconds: number) => vi.setSystemTime(Date.now() + seconds * 1_000);
   /** What becomes of a new JWT that was issued so many seconds after the revocation. */
   const useAfter = (member: Member, seconds: number) =>
@@ -500,7 +500,7 @@ describe('a revocation that is written again, or late', () => {
       const way: Way = { isCut: false };
       const one = await joined(undefined, way);
       // It writes again what it has not read.
-      vi.spyOn(RecentNotices.prototype, 'markRead').mockReturnValue(undefined);
+      vi.spyOn(OwnUnreadNotices.prototype, 'markRead').mockReturnValue(undefined);
       revokedAt = Date.now();
       await one.revoke({ subject: 'alice' });
       await other.revoke({ subject: 'alice' });
@@ -559,7 +559,7 @@ it('vouches for nothing from before if its connection was interrupted after too 
   await one.revoke({ subject: 'bob' });
   expect([one.use(), other.use()]).toEqual(['use', 'use']);
   const count = log.entries.length;
-  vi.spyOn(RecentNotices.prototype, 'hasForgotten', 'get').mockReturnValueOnce(true);
+  vi.spyOn(OwnUnreadNotices.prototype, 'hasForgotten', 'get').mockReturnValueOnce(true);
   way.isCut = true;
   await vi.waitFor(() => expect(one.told).toContain('revocations_unsynced'), 3_000);
   await sleep(1_200);
@@ -579,7 +579,7 @@ it('writes nothing again after a lost connection of what it has read in the log'
   const way: Way = { isCut: false };
   const one = await joined(undefined, way);
   await Promise.all(Array.from({ length: 20 }, (_, index) => one.revoke({ subject: `user-${index}` })));
-  await vi.waitFor(() => expect(one.revocations.readUpTo).toBe(log.entries.at(-1)?.position), 3_000);
+  await vi.waitFor(() => expect(one.revocations.logReadUpTo).toBe(log.entries.at(-1)?.position), 3_000);
   const count = log.entries.length;
   way.isCut = true;
   await vi.waitFor(() => expect(one.told).toContain('revocations_unsynced'), 3_000);
@@ -638,7 +638,7 @@ describe('more revocations at once than the log takes in time', () => {
     const startedAt = performance.now();
     await joined();
     expect(performance.now() - startedAt).toBeLessThan(2_000);
-    expect(writtenAfter(count).map((entry) => entry?.attested?.as)).toContain('answer');
+    expect(writtenAfter(count).map((entry) => entry?.attested?.kind)).toContain('answer');
     await Promise.all(revoking);
   });
 });
@@ -1027,8 +1027,8 @@ describe('a process that starts while one runs that has read a revocation', () =
 });
 
 describe('a process that starts with a long log', () => {
-  const kindOf = (entry: string) => parseEntry(seal.open(ENTRY_SEAL, entry) ?? '')?.attested?.as;
-  const kindsAfter = (count: number) => writtenAfter(count).map((entry) => entry?.attested?.as);
+  const kindOf = (entry: string) => parseEntry(seal.open(ENTRY_SEAL, entry) ?? '')?.attested?.kind;
+  const kindsAfter = (count: number) => writtenAfter(count).map((entry) => entry?.attested?.kind);
 
   /** A log of which each page takes long to read, in which alice's revocation is missing if `isHarmed`. */
   async function longLog(isHarmed: boolean): Promise<Member> {
@@ -1142,7 +1142,7 @@ describe('a process that starts with a long log', () => {
 });
 
 describe('a sign of life', () => {
-  const attested = (count: number) => writtenAfter(count).map((entry) => entry?.attested?.as);
+  const attested = (count: number) => writtenAfter(count).map((entry) => entry?.attested?.kind);
   let clock: { mockRestore(): void };
 
   beforeEach(() => {
@@ -1253,7 +1253,7 @@ describe('a process that was cut off', () => {
     const other = await joined();
     const [member, way] = await cutOff();
     await revoker.revoke({ subject: 'bob' });
-    await vi.waitFor(() => expect(other.revocations.readUpTo).toBe(log.entries.at(-1)?.position));
+    await vi.waitFor(() => expect(other.revocations.logReadUpTo).toBe(log.entries.at(-1)?.position));
     await revoker.feed.close();
     log.entries.pop();
     await vi.waitFor(() => expect(other.told).toContain('revocations_log_incomplete'), 3_000);

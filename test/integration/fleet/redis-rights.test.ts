@@ -128,7 +128,7 @@ describeReal('redis-server', 'a Redis user with the least rights', () => {
   describe('sharedCache.store', () => {
     const keys = ['~keyv::keyv:mtls-bound:*', '~keyv::keyv:mtls-doctor:*'];
     const secret = 'a secret of at least 32 characters';
-    const answer = { issuer: 'https://as.example.com', claims: {}, askedAt: 1, readUpTo: undefined };
+    const answer = { issuer: 'https://as.example.com', claims: {}, askedAt: 1, logReadUpTo: undefined };
 
     /** What another process reads after an answer was stored, and after it was removed, and what the doctor finds. */
     const tryStore = async (...rules: string[]) => {

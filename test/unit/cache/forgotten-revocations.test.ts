@@ -92,7 +92,7 @@ describe('a flood of revocations of one issuer', () => {
     ['an answer that was asked for after it', { claimsFrom: 'server' }, 'use'],
     [
       'a shared answer',
-      { claimsFrom: 'server', shared: { askedAt: now - 40_000, readUpTo: undefined } },
+      { claimsFrom: 'server', shared: { askedAt: now - 40_000, logReadUpTo: undefined } },
       'outdated',
     ],
   ])('%s', (_title, changes, expected) => {
@@ -107,8 +107,8 @@ describe('a flood of revocations of one issuer', () => {
       revocations.add(noticeOf({ subject: `x${i}`, issuer: red }), String(i));
     }
     revocations.markRead('249', performance.now());
-    const shared = (readUpTo: string) =>
-      known(revocations, { claimsFrom: 'server', shared: { askedAt: now + 31_000, readUpTo } });
+    const shared = (logReadUpTo: string) =>
+      known(revocations, { claimsFrom: 'server', shared: { askedAt: now + 31_000, logReadUpTo } });
     expect(revocations.usability(shared('249'))).toBe('use');
     expect(revocations.usability(shared('120'))).toBe('outdated');
     revocations.markLogReplaced();

@@ -14,7 +14,7 @@ function heard(positions: readonly string[], max = 100): EntryHistory {
 }
 
 function attested(entries: EntryHistory, youngSince = 0, completeSince = 0, from?: string): Attestation {
-  return entries.attest({ as: 'answer', by: 'another', youngSince, completeSince, from });
+  return entries.attest({ kind: 'answer', by: 'another', youngSince, completeSince, from });
 }
 
 let mine: EntryHistory;

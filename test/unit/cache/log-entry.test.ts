@@ -21,10 +21,10 @@ it.each<LogEntry>([
   { ...alive, lastRead: '0001', lastOwn: '0000', syncedSince: 0 },
   { ...alive, notice },
   { ...alive, notice, noticeAge: 119_999, noticeCalls: 10_000 },
-  { ...alive, attested: { as: 'join', by: 'it', from: undefined, upTo: undefined, since: 0, digest: '' } },
+  { ...alive, attested: { kind: 'join', by: 'it', from: undefined, upTo: undefined, since: 0, digest: '' } },
   {
     ...alive,
-    attested: { as: 'heartbeat', by: 'it', from: '1', upTo: '2', since: 7, digest: 'hash' },
+    attested: { kind: 'heartbeat', by: 'it', from: '1', upTo: '2', since: 7, digest: 'hash' },
     notice,
   },
   { ...alive, lastRead: '', syncedSince: 1, notice: { ...notice, at: 0 } },

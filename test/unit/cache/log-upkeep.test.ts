@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LogUpkeep } from '../../../packages/core/src/revocation/log-upkeep.js';
 import type { LogWriter } from '../../../packages/core/src/revocation/log-writer.js';
-import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
+import { OwnUnreadNotices } from '../../../packages/core/src/revocation/own-unread-notices.js';
 import { noticeOf, remembered } from '../../support/revocations.js';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -21,7 +21,7 @@ describe('a process in a fleet whose other processes write heartbeats all the ti
     const upkeep = new LogUpkeep({
       writer,
       revocations: remembered({ syncedBy: 'log' }),
-      recent: new RecentNotices(),
+      ownUnread: new OwnUnreadNotices(),
       isComparisonSettled: () => true,
       attestationAge: () => 0,
       newestAt: () => Date.now(),
@@ -47,26 +47,26 @@ describe('what was revoked before a connection was lost', () => {
   const EACH = 5;
 
   /** A process that has revoked `COUNT` subjects, with those that it has written. */
-  async function withRecent() {
+  async function withOwnUnread() {
     const subjects: string[] = [];
     const write = vi.fn(async (known: { notice: { revocation: { subject: string } } } | undefined) => {
       await new Promise((resolve) => setTimeout(resolve, EACH));
       subjects.push(known?.notice.revocation.subject ?? 'heartbeat');
     });
-    const recent = new RecentNotices();
+    const ownUnread = new OwnUnreadNotices();
     const upkeep = new LogUpkeep({
       writer: { lastConfirmedAt: Number.NEGATIVE_INFINITY, write },
       revocations: remembered({ syncedBy: 'log' }),
-      recent,
+      ownUnread,
       isComparisonSettled: () => true,
       attestationAge: () => 0,
       newestAt: () => Date.now(),
       onCannotAsk: () => undefined,
     } as never);
     for (let index = 0; index < COUNT; index += 1) {
-      recent.add({ notice: noticeOf({ subject: `user-${index}` }), knownSince: performance.now() });
+      ownUnread.add({ notice: noticeOf({ subject: `user-${index}` }), knownSince: performance.now() });
     }
-    upkeep.rewriteRecent();
+    upkeep.rewriteOwnUnread();
     return { upkeep, write, subjects };
   }
 
@@ -93,7 +93,7 @@ describe('what was revoked before a connection was lost', () => {
   }
 
   it('is written again in turns of a tenth of a second, each revocation once', async () => {
-    const { upkeep, subjects } = await withRecent();
+    const { upkeep, subjects } = await withOwnUnread();
     for (let turns = 0; turns < 100 && !subjects.includes('heartbeat'); turns += 1) {
       expect(await turn(upkeep)).toBeLessThanOrEqual(100 + 2 * EACH);
     }
@@ -102,7 +102,7 @@ describe('what was revoked before a connection was lost', () => {
   });
 
   it.each([
-    ['the connection is interrupted', (upkeep: LogUpkeep) => upkeep.rewriteRecent()],
+    ['the connection is interrupted', (upkeep: LogUpkeep) => upkeep.rewriteOwnUnread()],
     [
       'an entry can not be written',
       async (upkeep: LogUpkeep, write: ReturnType<typeof vi.fn>) => {
@@ -111,7 +111,7 @@ describe('what was revoked before a connection was lost', () => {
       },
     ],
   ])('is written from the first on if %s meanwhile', async (_what, fail) => {
-    const { upkeep, write, subjects } = await withRecent();
+    const { upkeep, write, subjects } = await withOwnUnread();
     await turn(upkeep);
     await turn(upkeep);
     await fail(upkeep, write);

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { parseEntry } from '../../../packages/core/src/revocation/log-entry.js';
 import { LogSeals } from '../../../packages/core/src/revocation/log-seals.js';
 import { LogWriter } from '../../../packages/core/src/revocation/log-writer.js';
-import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
-import { TimedLog } from '../../../packages/core/src/revocation/timed-log.js';
+import { OwnUnreadNotices } from '../../../packages/core/src/revocation/own-unread-notices.js';
+import { TimeLimitedLog } from '../../../packages/core/src/revocation/time-limited-log.js';
 import { MemoryLog } from '../../support/memory-log.js';
 import { noticeOf } from '../../support/revocations.js';
 
@@ -13,12 +13,12 @@ const notGivenUp = new AbortController().signal;
 
 function writerTo(log: MemoryLog, full: string[] = []): LogWriter {
   return new LogWriter({
-    log: new TimedLog(log, new AbortController().signal),
+    log: new TimeLimitedLog(log, new AbortController().signal),
     seals,
     keepFor: 1_000,
     facts: () => ({ lastRead: undefined, version: 0, syncedSince: undefined, attested: undefined }),
     hasRead: () => false,
-    recent: new RecentNotices(),
+    ownUnread: new OwnUnreadNotices(),
     onFull: (issuer) => full.push(issuer),
   });
 }

@@ -27,8 +27,8 @@ it('says of a token when it was last found not active, and nothing of another on
     3,
     Number.NEGATIVE_INFINITY,
   ]);
-  expect(times.mayBeRejectedUntil('2')).toBe(9);
-  expect(times.mayBeRejectedUntil('other')).toBe(Number.NEGATIVE_INFINITY);
+  expect(times.latestPossibleRejection('2')).toBe(9);
+  expect(times.latestPossibleRejection('other')).toBe(Number.NEGATIVE_INFINITY);
 });
 
 it.each([3, 4, 5, 6, 7, 8, 9, 10, 50])(
@@ -40,8 +40,8 @@ it.each([3, 4, 5, 6, 7, 8, 9, 10, 50])(
     expect(remembered.slice(-3)).toEqual(keys.slice(-3));
     expect(remembered.length).toBeLessThanOrEqual(6);
     // No token is taken for active at a time at which it was found not active, remembered or not.
-    expect(keys.filter((key) => times.mayBeRejectedUntil(key) < Number(key))).toEqual([]);
+    expect(keys.filter((key) => times.latestPossibleRejection(key) < Number(key))).toEqual([]);
     // What was asked after the last of those that are forgotten still counts.
-    expect(times.mayBeRejectedUntil('other')).toBeLessThan(Math.max(1, count - 2));
+    expect(times.latestPossibleRejection('other')).toBeLessThan(Math.max(1, count - 2));
   },
 );

@@ -52,8 +52,8 @@ const jwt = (of: Revocations, secondsAgo: number | undefined, more: object = {})
   );
 
 /** What is known of an answer that another process asked for, so many milliseconds ago. */
-const shared = (of: Revocations, ago: number, more: object = {}, readUpTo?: string): DatedToken =>
-  known(of, { shared: { askedAt: now - ago, readUpTo } }, more);
+const shared = (of: Revocations, ago: number, more: object = {}, logReadUpTo?: string): DatedToken =>
+  known(of, { shared: { askedAt: now - ago, logReadUpTo } }, more);
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -577,7 +577,7 @@ describe('a token that speaks for itself, with a log', () => {
     expect(revocations.noticesOutsideLog()).toMatchObject([
       { notice: { revocation: { subject: 'alice' }, at: now } },
     ]);
-    expect(revocations.readUpTo).toBeUndefined();
+    expect(revocations.logReadUpTo).toBeUndefined();
     expect(revocations.usability(shared(revocations, -60_000, {}, '0002'))).toBe('outdated');
   });
 });

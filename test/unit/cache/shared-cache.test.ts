@@ -22,7 +22,7 @@ const answer = {
   issuer: 'https://as.example.com',
   claims: { sub: 'alice' },
   askedAt: 1_800_000_000_000,
-  readUpTo: '0001',
+  logReadUpTo: '0001',
 };
 
 function sharedOver(changes: Partial<SharedCacheRules> = {}) {

@@ -373,7 +373,7 @@ describe('an answer of the shared cache', () => {
       issuer,
       claims: { active: true, sub: 'user-1' },
       askedAt: now - age,
-      readUpTo: undefined,
+      logReadUpTo: undefined,
     };
     const cache = cacheOver(async () => 'token_inactive', {
       shared: sharing(found),
@@ -519,7 +519,7 @@ describe('what is put into the shared cache', () => {
       shared,
     });
     await ask('t');
-    const answer = { claims: { active: true, sub: 'alice' }, issuer, askedAt: now, readUpTo: undefined };
+    const answer = { claims: { active: true, sub: 'alice' }, issuer, askedAt: now, logReadUpTo: undefined };
     expect(shared.put.mock.calls).toEqual([[name, answer, 60]]);
     expect(shared.get.mock.calls).toEqual([[name]]);
     expect(shared.askUnderLock.mock.calls).toEqual([[name, expect.any(Function), expect.any(Function)]]);

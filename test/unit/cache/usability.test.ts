@@ -15,8 +15,8 @@ const limits = { clockToleranceMs: 30_000, maxAgeWhileUnsyncedMs: 5_000, accepts
 const alone: SyncState = {
   syncedBy: 'alone',
   receivedUntil: Number.POSITIVE_INFINITY,
-  ownAnswersSinceTurn: 0,
-  sharedAnswersSince: 0,
+  ownAnswersVoidBeforeTurn: 0,
+  sharedAnswersVoidBefore: 0,
   completeSince: 0,
 };
 const channel: SyncState = { ...alone, syncedBy: 'channel' };
@@ -32,9 +32,9 @@ const answer: DatedClaims = {
 };
 const jwt: DatedClaims = { ...answer, claimsFrom: 'token' };
 const jwtWithoutIat: DatedClaims = { ...jwt, tokenClaims: { ...jwt.tokenClaims, issuedAt: undefined } };
-const sharedAt = (seconds: number, readUpTo?: string): DatedClaims => ({
+const sharedAt = (seconds: number, logReadUpTo?: string): DatedClaims => ({
   ...answer,
-  shared: { askedAt: (epoch + seconds) * 1000, readUpTo },
+  shared: { askedAt: (epoch + seconds) * 1000, logReadUpTo },
 });
 const revoked = (turn: number, seconds: number, position?: string): ReceivedRevocation => ({
   isOfOneToken: false,
@@ -58,11 +58,17 @@ describe('usabilityOf()', () => {
       'the channel comes back after a question',
       answer,
       [],
-      { ...channel, ownAnswersSinceTurn: 11 },
+      { ...channel, ownAnswersVoidBeforeTurn: 11 },
       'outdated',
     ],
-    ['the channel comes back before a question', answer, [], { ...channel, ownAnswersSinceTurn: 10 }, 'use'],
-    ['the log had a gap after a question', answer, [], { ...log, ownAnswersSinceTurn: 11 }, 'outdated'],
+    [
+      'the channel comes back before a question',
+      answer,
+      [],
+      { ...channel, ownAnswersVoidBeforeTurn: 10 },
+      'use',
+    ],
+    ['the log had a gap after a question', answer, [], { ...log, ownAnswersVoidBeforeTurn: 11 }, 'outdated'],
     ['the log is not read for too long', jwt, [], { ...log, receivedUntil: now - 5_001 }, 'wait'],
     ['the log is read lately enough', jwt, [], { ...log, receivedUntil: now - 5_000 }, 'use'],
     [
@@ -121,14 +127,14 @@ describe('usabilityOf()', () => {
       'a shared answer from before the loss',
       sharedAt(29),
       [],
-      { ...channel, sharedAnswersSince: epoch * 1000 },
+      { ...channel, sharedAnswersVoidBefore: epoch * 1000 },
       'outdated',
     ],
     [
       'a shared answer from after the loss',
       sharedAt(30),
       [],
-      { ...channel, sharedAnswersSince: epoch * 1000 },
+      { ...channel, sharedAnswersVoidBefore: epoch * 1000 },
       'use',
     ],
   ])('%s', (_, known, records, sync, expected) => {

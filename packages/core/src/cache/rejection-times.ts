@@ -36,7 +36,7 @@ export class RejectionTimes {
    * Returns the last moment at which this token may have been rejected. A token that is not
    * remembered may be one of those that were forgotten, so it gets the last moment of all these.
    */
-  mayBeRejectedUntil(key: string): number {
+  latestPossibleRejection(key: string): number {
     return Math.max(this.rejectedAt(key), this.#forgottenUntil);
   }
 }

@@ -58,7 +58,7 @@ export interface SharedAnswer {
    * Up to where that process had read the log of revocations when it asked; undefined without a
    * log.
    */
-  readonly readUpTo: string | undefined;
+  readonly logReadUpTo: string | undefined;
 }
 
 /** A rejection of a token, as it is shared with the processes that wait for the answer. */
@@ -234,7 +234,7 @@ function textOf(answer: SharedAnswer | SharedRejection): string | undefined {
 
 /** A process of the fleet sealed the text, but it may run another version. */
 function readAnswer(text: string): SharedAnswer | SharedRejection | undefined {
-  const { issuer, claims, askedAt, readUpTo, rejection, rejectedAt } = JSON.parse(text) as Partial<
+  const { issuer, claims, askedAt, logReadUpTo, rejection, rejectedAt } = JSON.parse(text) as Partial<
     SharedAnswer & SharedRejection
   >;
   if (rejection !== undefined) {
@@ -242,7 +242,7 @@ function readAnswer(text: string): SharedAnswer | SharedRejection | undefined {
     return isDated && isTokenRejection(rejection) ? { rejection, rejectedAt } : undefined;
   }
   const isAbout = typeof issuer === 'string' && typeof claims === 'object' && claims !== null;
-  return isAbout && typeof askedAt === 'number' ? { issuer, claims, askedAt, readUpTo } : undefined;
+  return isAbout && typeof askedAt === 'number' ? { issuer, claims, askedAt, logReadUpTo } : undefined;
 }
 
 function classifyOutcome(_result: unknown, error: unknown): AttemptOutcome {

@@ -279,7 +279,7 @@ export class TokenCache {
     }
     const reading = createReading(token, server, undefined);
     const shared = this.#sharedFor(reading);
-    const found = shared && (await this.#look(shared, reading, false));
+    const found = shared && (await this.#findAndCacheShared(shared, reading, false));
     return found && this.#decideAtEnd(async () => found);
   }
 
@@ -360,8 +360,8 @@ export class TokenCache {
     if (shared === undefined) {
       return ask();
     }
-    const look = (isWaiting: boolean) => this.#look(shared, reading, isWaiting);
-    return (await look(false)) ?? shared.askUnderLock(sharedName(reading), () => look(true), ask);
+    const find = (isWaiting: boolean) => this.#findAndCacheShared(shared, reading, isWaiting);
+    return (await find(false)) ?? shared.askUnderLock(sharedName(reading), () => find(true), ask);
   }
 
   /**
@@ -382,7 +382,13 @@ export class TokenCache {
     return readIntrospects && sharedId !== undefined ? this.#shared : undefined;
   }
 
-  async #look(
+  /**
+   * Returns the answer that another process has put into the shared cache, if it may be used, and caches
+   * it here. `undefined` if there is none.
+   *
+   * @param isWaiting whether another process holds the lock: its rejection counts too
+   */
+  async #findAndCacheShared(
     shared: SharedCache,
     reading: Reading,
     isWaiting: boolean,
@@ -399,7 +405,7 @@ export class TokenCache {
     if (answer === undefined || claims === undefined || typeof claims === 'string') {
       return undefined;
     }
-    const { askedAt, readUpTo } = answer;
+    const { askedAt, logReadUpTo } = answer;
     const now = Date.now();
     const cachedEntry = this.#active.peek(key);
     // A refresh is for a newer answer than the one that is known; the store may hold that very one.
@@ -409,13 +415,13 @@ export class TokenCache {
     }
     // The clock of the process that asked may be ahead: it may have asked that much earlier.
     const askedFrom = performance.now() - (now - askedAt) - CLOCK_DIFFERENCE;
-    if (askedFrom <= this.#rejectionTimes.mayBeRejectedUntil(key)) {
+    if (askedFrom <= this.#rejectionTimes.latestPossibleRejection(key)) {
       return undefined;
     }
     const known = this.#knownToken(reading, claims, 'server', {
       turn: this.#revocations.nextTurn(),
       turnTime: performance.now() - Math.max(0, now - askedAt),
-      shared: { askedAt, readUpTo },
+      shared: { askedAt, logReadUpTo },
     });
     const entry = this.#entry(known, askedAt);
     if (!this.#isFresh(entry, now, performance.now()) || this.#revocations.usability(entry) !== 'use') {
@@ -429,12 +435,13 @@ export class TokenCache {
   async #readAndCache(reading: Reading): Promise<DatedToken | TokenRejection> {
     const { key, server } = reading;
     const askedAt = Date.now();
-    const { readUpTo } = this.#revocations;
+    const { logReadUpTo } = this.#revocations;
     const known = await this.#readToken(reading);
     if (typeof known === 'string') {
-      const wasShared = this.#active.peek(key)?.claimsFrom === 'server';
+      // An answer that was asked for before may be in the shared cache too.
+      const hadServerAnswer = this.#active.peek(key)?.claimsFrom === 'server';
       this.#keepRejection(reading, known);
-      await this.#shareRejection(reading, known, wasShared);
+      await this.#shareRejection(reading, known, hadServerAnswer);
       return known;
     }
     const entry = this.#entry(known, known.claimsFrom === 'server' ? askedAt : Date.now());
@@ -446,7 +453,7 @@ export class TokenCache {
         // The process that holds the lock releases it only when other processes find the answer.
         await this.#sharedOf(server)?.put(
           sharedName(reading),
-          { claims, issuer, askedAt, readUpTo },
+          { claims, issuer, askedAt, logReadUpTo },
           seconds,
         );
       }
@@ -456,12 +463,16 @@ export class TokenCache {
     return known;
   }
 
-  async #shareRejection(reading: Reading, rejection: TokenRejection, wasShared: boolean): Promise<void> {
+  async #shareRejection(
+    reading: Reading,
+    rejection: TokenRejection,
+    hadServerAnswer: boolean,
+  ): Promise<void> {
     const shared = this.#sharedOf(reading.server);
     if (shared === undefined) {
       return;
     }
-    if (wasShared) {
+    if (hadServerAnswer) {
       await shared.remove(sharedName(reading));
     }
     if (this.#rules.rejectionMaxAge > 0) {

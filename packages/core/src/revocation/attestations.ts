@@ -59,18 +59,18 @@ export class Attestations {
   }
 
   /** What an entry of this process attests. */
-  attest(as: Attestation['as']): Attestation {
-    if (as === 'ping') {
+  attest(kind: Attestation['kind']): Attestation {
+    if (kind === 'ping') {
       // A process that starts has not read the log to its end.
-      return attestNothing(as, this.#id);
+      return attestNothing(kind, this.#id);
     }
     return this.#parts.entries.attest({
-      as,
+      kind,
       by: this.#id,
       // More than another process compares, whose clock may be behind.
       youngSince: Math.floor((this.youngSince - YOUNG_MARGIN) / YOUNG_STEP) * YOUNG_STEP,
       completeSince: this.#parts.completeSince(),
-      from: as === 'heartbeat' ? this.#attestedUpTo : undefined,
+      from: kind === 'heartbeat' ? this.#attestedUpTo : undefined,
     });
   }
 

@@ -13,7 +13,7 @@ export interface Attestation {
    * `join` by a process that asks what the others have read, `answer` to it, and `heartbeat` from
    * time to time. `ping`, which attests nothing, asks whether any process runs.
    */
-  readonly as: 'ping' | 'join' | 'answer' | 'heartbeat';
+  readonly kind: 'ping' | 'join' | 'answer' | 'heartbeat';
   /** Names the process that has read them. */
   readonly by: string;
   /** The first and the last entry that it is about; undefined where the process has read none. */
@@ -30,7 +30,7 @@ export interface Attestation {
 
 /** Which entries a process attests. */
 export interface AttestationRequest {
-  readonly as: Attestation['as'];
+  readonly kind: Attestation['kind'];
   readonly by: string;
   /**
    * What was written until then may be gone from the log, by its age. In milliseconds since the
@@ -120,7 +120,7 @@ export class EntryHistory {
     this.#forgottenAt = 0;
   }
 
-  attest({ as, by, youngSince, completeSince, from: earliest = '' }: AttestationRequest): Attestation {
+  attest({ kind, by, youngSince, completeSince, from: earliest = '' }: AttestationRequest): Attestation {
     const last = this.#positions.length - 1;
     const firstYoung = this.#times.findIndex((at) => at > youngSince);
     const first = Math.max(
@@ -131,8 +131,8 @@ export class EntryHistory {
     const since = Math.max(completeSince, this.#forgottenAt, this.#newestOf(first));
     const [from, upTo] = [this.#positions[first], this.#positions[last]];
     return from === undefined
-      ? { as, by, from: undefined, upTo: undefined, since, digest: '' }
-      : { as, by, from, upTo, since, digest: this.#digest(first, last) };
+      ? { kind, by, from: undefined, upTo: undefined, since, digest: '' }
+      : { kind, by, from, upTo, since, digest: this.#digest(first, last) };
   }
 
   /**
@@ -221,6 +221,6 @@ export class EntryHistory {
 }
 
 /** What a process says that has not read the log to its end. */
-export function attestNothing(as: Attestation['as'], by: string): Attestation {
-  return { as, by, from: undefined, upTo: undefined, since: 0, digest: '' };
+export function attestNothing(kind: Attestation['kind'], by: string): Attestation {
+  return { kind, by, from: undefined, upTo: undefined, since: 0, digest: '' };
 }

@@ -3,7 +3,7 @@ const MAX_DELAY = 40;
 
 /** Answers the processes that start, unless another process has done so meanwhile. */
 export class JoinAnswers {
-  readonly #write: (as: 'answer' | undefined) => Promise<void>;
+  readonly #write: (kind: 'answer' | undefined) => Promise<void>;
   /** The `join` entry that this process has still to answer. */
   #joinPosition: string | undefined;
   /** Whether this process has still to answer a ping. */
@@ -12,7 +12,7 @@ export class JoinAnswers {
   #isClosed = false;
 
   /** @param write writes an attestation, or for a ping an entry that says nothing */
-  constructor(write: (as: 'answer' | undefined) => Promise<void>) {
+  constructor(write: (kind: 'answer' | undefined) => Promise<void>) {
     this.#write = write;
   }
 

@@ -36,7 +36,7 @@ export interface LogEntry {
 }
 
 type AttestedMembers = readonly [
-  as: Attestation['as'],
+  kind: Attestation['kind'],
   by: string,
   from: string | null,
   upTo: string | null,
@@ -81,12 +81,12 @@ export function textOfEntry({ notice, noticeAge, noticeCalls, ...entry }: LogEnt
   return JSON.stringify(members);
 }
 
-function membersOfAttestation({ as, by, from, upTo, since, digest }: Attestation): AttestedMembers {
-  return [as, by, from ?? null, upTo ?? null, since, digest];
+function membersOfAttestation({ kind, by, from, upTo, since, digest }: Attestation): AttestedMembers {
+  return [kind, by, from ?? null, upTo ?? null, since, digest];
 }
 
-function attestationOf([as, by, from, upTo, since, digest]: AttestedMembers): Attestation {
-  return { as, by, from: from ?? undefined, upTo: upTo ?? undefined, since, digest };
+function attestationOf([kind, by, from, upTo, since, digest]: AttestedMembers): Attestation {
+  return { kind, by, from: from ?? undefined, upTo: upTo ?? undefined, since, digest };
 }
 
 function membersOfNotice({ revocation, at, id }: RevocationNotice, age: number, calls: number) {

@@ -4,7 +4,7 @@ import { GrowingPause } from './growing-pause.js';
 import type { LogProblems } from './log-problems.js';
 import type { LogHeader, LogSeals } from './log-seals.js';
 import { QUIET_TIME, RETRY_INTERVAL } from './log-timing.js';
-import type { TimedLog } from './timed-log.js';
+import type { TimeLimitedLog } from './time-limited-log.js';
 
 /** Processes that give the log a header at the same time give it versions that differ by less. */
 const SAME_TIME = 5_000;
@@ -17,7 +17,7 @@ const MAX_REPLACE_PAUSE = 60_000;
 const MAX_REPLACEMENTS = 5;
 
 export interface LogHeaderRules {
-  readonly log: TimedLog;
+  readonly log: TimeLimitedLog;
   readonly seals: LogSeals;
   readonly problems: LogProblems;
   /**

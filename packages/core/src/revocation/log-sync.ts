@@ -16,11 +16,11 @@ import { type LogHeader, LogSeals } from './log-seals.js';
 import { FIRST_RETRY_INTERVAL, QUIET_TIME, READ_WAIT, RETRY_INTERVAL, STORE_TIMEOUT } from './log-timing.js';
 import { LogUpkeep } from './log-upkeep.js';
 import { LogWriter } from './log-writer.js';
+import { OwnUnreadNotices } from './own-unread-notices.js';
 import { QuietPeriods } from './quiet-periods.js';
-import { RecentNotices } from './recent-notices.js';
 import type { LogRules, RevocationLogPage } from './revocation-log.js';
 import type { RevocationNotice, Revocations } from './revocations.js';
-import { TimedLog } from './timed-log.js';
+import { TimeLimitedLog } from './time-limited-log.js';
 
 /** Milliseconds for which a process does not read the log after it was changed again and again. */
 const MAX_CONFLICT_PAUSE = 10_000;
@@ -34,7 +34,7 @@ const POLL_PAUSE = 20;
 export class LogSync {
   readonly #rules: LogRules;
   readonly #seals: LogSeals;
-  readonly #log: TimedLog;
+  readonly #log: TimeLimitedLog;
   readonly #revocations: Revocations;
   readonly #problems: LogProblems;
   readonly #closing = new AbortController();
@@ -104,7 +104,7 @@ export class LogSync {
   readonly #attestations: Attestations;
 
   // Writing.
-  readonly #recent = new RecentNotices();
+  readonly #ownUnread = new OwnUnreadNotices();
   readonly #writer: LogWriter;
   readonly #upkeep: LogUpkeep;
   #isUnwritable = false;
@@ -114,7 +114,7 @@ export class LogSync {
     this.#seals = new LogSeals(rules.secrets, rules.log.id);
     // Equal in processes with different clockTolerance: they compare the entries that count.
     const maxAgeMs = (rules.maxTokenLifetime + 2 * MAX_CLOCK_TOLERANCE) * 1000;
-    this.#log = new TimedLog(rules.log, this.#closing.signal);
+    this.#log = new TimeLimitedLog(rules.log, this.#closing.signal);
     this.#revocations = revocations;
     this.#problems = new LogProblems(report);
     this.#header = new LogHeaderKeeper({
@@ -129,25 +129,25 @@ export class LogSync {
       maxAgeMs,
       completeSince: () => revocations.completeSince,
     });
-    this.#answers = new JoinAnswers((as) => this.#writePlain(as));
+    this.#answers = new JoinAnswers((kind) => this.#writePlain(kind));
     this.#writer = new LogWriter({
       log: this.#log,
       seals: this.#seals,
       keepFor: maxAgeMs + 2 * QUIET_TIME,
-      facts: (as) => ({
+      facts: (kind) => ({
         lastRead: this.#sequence.lastPosition,
         version: this.#header.version,
         syncedSince: this.#isReadLately ? this.#syncedSince : undefined,
-        attested: as && this.#attestations.attest(as),
+        attested: kind && this.#attestations.attest(kind),
       }),
       hasRead: (writer, number) => this.#sequence.hasRead(writer, number),
-      recent: this.#recent,
+      ownUnread: this.#ownUnread,
       onFull: (issuer) => this.#problems.reportQueueFull(issuer),
     });
     this.#upkeep = new LogUpkeep({
       writer: this.#writer,
       revocations,
-      recent: this.#recent,
+      ownUnread: this.#ownUnread,
       isComparisonSettled: () => this.#isComparisonSettled,
       attestationAge: () => this.#attestations.age,
       newestAt: () => (this.#position === undefined ? undefined : this.#newestAt),
@@ -203,7 +203,7 @@ export class LogSync {
     if (this.#closing.signal.aborted) {
       return;
     }
-    this.#rewriteRecent();
+    this.#rewriteOwnUnread();
     const isFirst = !this.#isUnreadable;
     if (isFirst) {
       this.#isUnreadable = true;
@@ -215,13 +215,13 @@ export class LogSync {
   }
 
   /** The server that is asked from now on may not have what this process wrote lately. */
-  #rewriteRecent(): void {
-    if (!this.#recent.hasForgotten) {
-      this.#upkeep.rewriteRecent();
+  #rewriteOwnUnread(): void {
+    if (!this.#ownUnread.hasForgotten) {
+      this.#upkeep.rewriteOwnUnread();
       return;
     }
     // The whole log is read, and what it lacks of all that is remembered is written again.
-    this.#recent.clear();
+    this.#ownUnread.clear();
     this.#header.setLoss(true);
     this.#problems.reportMayLackEntries(
       'the connection of this process was interrupted after too many revocations',
@@ -579,8 +579,8 @@ export class LogSync {
   }
 
   /** Writes an entry without a notice. */
-  #writePlain(as?: Attestation['as']): Promise<void> {
-    return this.#upkeep.write(undefined, as);
+  #writePlain(kind?: Attestation['kind']): Promise<void> {
+    return this.#upkeep.write(undefined, kind);
   }
 
   async #writeFailed(error: unknown): Promise<void> {
@@ -632,7 +632,7 @@ export class LogSync {
       this.#missedReadings = 0;
       this.#mustReadOwnEntry = false;
     }
-    if (isOwn && attested?.as !== 'ping') {
+    if (isOwn && attested?.kind !== 'ping') {
       // What is attested after a ping alone may be older than what this process has read since.
       this.#attestations.markOwnRead(position);
     }
@@ -686,7 +686,7 @@ export class LogSync {
     // clock is ahead must not revoke what was issued later.
     const isOld = this.#isCatchingUp || this.#isUnreadable;
     const at = Math.min(isOld ? notice.at : Math.max(notice.at, latest), latest + CLOCK_DIFFERENCE);
-    this.#recent.markRead(notice);
+    this.#ownUnread.markRead(notice);
     if (this.#revocations.add(notice, position, { at, age: noticeAge })) {
       for (let call = 0; call < noticeCalls; call += 1) {
         publishRevocation(notice.revocation, 'log');
@@ -695,41 +695,41 @@ export class LogSync {
   }
 
   #receiveAttestation(attested: Attestation, position: string): void {
-    const { as } = attested;
+    const { kind } = attested;
     if (this.#attestations.isOwn(attested)) {
       this.#receiveOwnAttestation(attested, position);
       return;
     }
-    if (as === 'ping' || as === 'join') {
-      this.#receiveRequest(as, position);
+    if (kind === 'ping' || kind === 'join') {
+      this.#receiveRequest(kind, position);
     }
-    const comparison = as === 'ping' ? 'unrelated' : this.#attestations.compare(attested);
+    const comparison = kind === 'ping' ? 'unrelated' : this.#attestations.compare(attested);
     if (comparison === 'other') {
       this.#hasConflict = true;
       this.#problems.reportChanged();
-    } else if (comparison !== 'unrelated' && as !== 'join') {
+    } else if (comparison !== 'unrelated' && kind !== 'join') {
       this.#receiveComparison(attested, comparison);
     }
   }
 
   #receiveOwnAttestation(attested: Attestation, position: string): void {
-    const { as } = attested;
-    if (as === 'ping') {
+    const { kind } = attested;
+    if (kind === 'ping') {
       this.#join.markPingRead();
       return;
     }
     this.#attestations.markOwnAttestationRead(attested);
-    if (as === 'join') {
+    if (kind === 'join') {
       this.#join.markJoinRead(position);
     }
   }
 
   /** A process that starts asks this one, which answers once it has read the log to its end. */
-  #receiveRequest(as: 'ping' | 'join', position: string): void {
+  #receiveRequest(kind: 'ping' | 'join', position: string): void {
     if (!this.#hasJoined) {
       return;
     }
-    if (as === 'ping') {
+    if (kind === 'ping') {
       this.#answers.addPing();
     } else {
       this.#answers.addJoin(position);
@@ -744,14 +744,14 @@ export class LogSync {
    * compared.
    */
   #receiveComparison(attested: Attestation, comparison: 'same' | 'unknown'): void {
-    const { as, upTo = '' } = attested;
+    const { kind, upTo = '' } = attested;
     if (comparison === 'same') {
       this.#attestations.markAgreed();
-      if (as === 'answer') {
+      if (kind === 'answer') {
         this.#answers.noteAnswerUpTo(upTo);
       }
     }
-    if (this.#isComparisonSettled || as === 'heartbeat') {
+    if (this.#isComparisonSettled || kind === 'heartbeat') {
       return;
     }
     if (comparison === 'same' && this.#attestations.coversOwn(attested)) {

@@ -1,7 +1,7 @@
 import type { Attestation } from './entry-history.js';
 import { QUIET_TIME, READ_WAIT } from './log-timing.js';
 import type { LogWriter } from './log-writer.js';
-import type { RecentNotices } from './recent-notices.js';
+import type { OwnUnreadNotices } from './own-unread-notices.js';
 import type { KnownNotice, RevocationNotice, Revocations } from './revocations.js';
 
 /** Milliseconds between two heartbeats of a fleet. */
@@ -24,7 +24,7 @@ export interface LogUpkeepParts {
   readonly writer: LogWriter;
   readonly revocations: Revocations;
   /** What this process wrote lately. */
-  readonly recent: RecentNotices;
+  readonly ownUnread: OwnUnreadNotices;
   /** Whether this process need not ask any more what a running process has read. */
   readonly isComparisonSettled: () => boolean;
   /** Milliseconds since the log was last attested. */
@@ -64,8 +64,8 @@ export class LogUpkeep {
    * Writes an entry before each revocation that waits. Rejects if it can not, and then tries later
    * what the log lacks by then.
    */
-  write(known: KnownNotice | undefined, as?: Attestation['as']): Promise<void> {
-    return this.#written(this.#parts.writer.write(known, as), known?.notice);
+  write(known: KnownNotice | undefined, kind?: Attestation['kind']): Promise<void> {
+    return this.#written(this.#parts.writer.write(known, kind), known?.notice);
   }
 
   /**
@@ -93,7 +93,7 @@ export class LogUpkeep {
   }
 
   /** The server that is asked from now on may not have what this process wrote lately. */
-  rewriteRecent(): void {
+  rewriteOwnUnread(): void {
     this.#mustRewriteRecent = true;
     this.#toRewrite = undefined;
   }
@@ -114,7 +114,7 @@ export class LogUpkeep {
   async #rewriteSome(): Promise<void> {
     // Reversed, as `pop()` takes the last: the oldest is written first. The list is made once. What is
     // revoked later goes to the new server anyway.
-    const left = this.#toRewrite ?? this.#parts.recent.all().reverse();
+    const left = this.#toRewrite ?? this.#parts.ownUnread.all().reverse();
     // Set again below if no write fails: after a failure the list is made from the beginning.
     this.#toRewrite = undefined;
     const until = performance.now() + WRITE_SLICE;

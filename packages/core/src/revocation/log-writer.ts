@@ -3,25 +3,25 @@ import { TellableError } from '../errors.js';
 import type { Attestation } from './entry-history.js';
 import { type LogEntry, textOfEntry } from './log-entry.js';
 import type { LogSeals } from './log-seals.js';
-import type { RecentNotices } from './recent-notices.js';
+import type { OwnUnreadNotices } from './own-unread-notices.js';
 import type { KnownNotice, RevocationNotice } from './revocations.js';
-import type { TimedLog } from './timed-log.js';
+import type { TimeLimitedLog } from './time-limited-log.js';
 import { type WaitingCall, WaitingRevocations } from './waiting-revocations.js';
 
 /** What an entry says of the process that writes it. */
 export type WriterFacts = Pick<LogEntry, 'lastRead' | 'version' | 'syncedSince' | 'attested'>;
 
 export interface LogWriterParts {
-  readonly log: TimedLog;
+  readonly log: TimeLimitedLog;
   readonly seals: LogSeals;
   /** Milliseconds for which the log keeps an entry. */
   readonly keepFor: number;
   /** Called when an entry is written, which may be later than it was asked for. */
-  readonly facts: (as: Attestation['as'] | undefined) => WriterFacts;
+  readonly facts: (kind: Attestation['kind'] | undefined) => WriterFacts;
   /** Whether an entry was read before the log has confirmed it. */
   readonly hasRead: (writer: string, number: number) => boolean;
   /** Remembers what this process writes. */
-  readonly recent: RecentNotices;
+  readonly ownUnread: OwnUnreadNotices;
   /** Called with the issuer of a revocation that is rejected because too many wait; empty for each. */
   readonly onFull: (issuer: string) => void;
 }
@@ -29,7 +29,7 @@ export interface LogWriterParts {
 /** An entry that waits until those before it are written. */
 interface WaitingEntry {
   readonly known: KnownNotice | undefined;
-  readonly as?: Attestation['as'] | undefined;
+  readonly kind?: Attestation['kind'] | undefined;
   /** How many calls of `revoke()` it is of, if it revokes. */
   readonly calls: number;
   /** Undefined for what is written whether or not a call waits for it. */
@@ -73,13 +73,13 @@ export class LogWriter {
    * Writes what this process writes by itself, before each revocation that waits. Rejects if the
    * entry may not be in the log.
    */
-  write(known: KnownNotice | undefined, as: Attestation['as'] | undefined): Promise<void> {
+  write(known: KnownNotice | undefined, kind: Attestation['kind'] | undefined): Promise<void> {
     const waiting = known && this.#revoked.takeSame(known);
     return new Promise((resolve, reject) => {
       const calls = waiting?.calls ?? [];
       this.#first.push({
         known: waiting?.known ?? known,
-        as,
+        kind,
         calls: Math.max(1, calls.length),
         ...settling([{ resolve, reject }, ...calls]),
       });
@@ -166,14 +166,14 @@ export class LogWriter {
     );
   }
 
-  async #writeNext({ known, as, calls, givenUp }: WaitingEntry): Promise<void> {
+  async #writeNext({ known, kind, calls, givenUp }: WaitingEntry): Promise<void> {
     // Before it is numbered: a number that is not in the log looks like a gap.
     if (givenUp?.every(({ aborted }) => aborted) === true) {
       throw new TellableError('given up before it was written');
     }
     const { log, seals, keepFor, facts, hasRead } = this.#parts;
     if (known !== undefined) {
-      this.#parts.recent.add(known);
+      this.#parts.ownUnread.add(known);
     }
     this.#count += 1;
     const written: LogEntry = {
@@ -185,7 +185,7 @@ export class LogWriter {
       // What is written late or again still counts from the moment at which it was revoked.
       noticeAge: known === undefined ? 0 : Math.max(0, Math.floor(performance.now() - known.knownSince)),
       noticeCalls: calls,
-      ...facts(as),
+      ...facts(kind),
     };
     try {
       const position = await log.append(seals.sealEntry(textOfEntry(written)), keepFor);

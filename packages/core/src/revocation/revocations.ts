@@ -186,7 +186,7 @@ export class Revocations {
   /** When revocations were received last, or this process began, by the monotonic clock. */
   #unsyncedSince = performance.now();
   #sync: SyncState;
-  #readUpTo: string | undefined;
+  #logReadUpTo: string | undefined;
   #turn = 0;
   /** The ids of the acts of revoking that were received last: each may come back. */
   readonly #recentIds = new RecentMap<string, true>(MAX_RECENT_IDS);
@@ -230,8 +230,8 @@ export class Revocations {
     this.#sync = {
       syncedBy,
       receivedUntil: syncedBy === 'alone' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
-      ownAnswersSinceTurn: 0,
-      sharedAnswersSince: 0,
+      ownAnswersVoidBeforeTurn: 0,
+      sharedAnswersVoidBefore: 0,
       completeSince: 0,
     };
   }
@@ -248,8 +248,8 @@ export class Revocations {
   }
 
   /** The position up to which the log was read. */
-  get readUpTo(): string | undefined {
-    return this.#readUpTo;
+  get logReadUpTo(): string | undefined {
+    return this.#logReadUpTo;
   }
 
   /**
@@ -349,7 +349,7 @@ export class Revocations {
       return 'token_inactive';
     }
     const isForgotten = this.#forgottenOf(watched.tokenClaims.issuer).some(({ turn }) => turn > sinceTurn);
-    return this.#sync.ownAnswersSinceTurn > sinceTurn || isForgotten ? 'revocations_unknown' : undefined;
+    return this.#sync.ownAnswersVoidBeforeTurn > sinceTurn || isForgotten ? 'revocations_unknown' : undefined;
   }
 
   /** What is remembered and was not read in the log. */
@@ -371,8 +371,8 @@ export class Revocations {
     for (const [issuer, forgotten] of this.#forgotten) {
       this.#forgotten.set(issuer, { ...forgotten, position: undefined });
     }
-    this.#readUpTo = undefined;
-    this.#update({ sharedAnswersSince: Date.now() });
+    this.#logReadUpTo = undefined;
+    this.#update({ sharedAnswersVoidBefore: Date.now() });
   }
 
   /** Revocations may be missed from now on. */
@@ -390,8 +390,8 @@ export class Revocations {
   markRestored(): void {
     this.#update({
       receivedUntil: Number.POSITIVE_INFINITY,
-      ownAnswersSinceTurn: this.nextTurn(),
-      sharedAnswersSince: Date.now(),
+      ownAnswersVoidBeforeTurn: this.nextTurn(),
+      sharedAnswersVoidBefore: Date.now(),
     });
   }
 
@@ -401,11 +401,11 @@ export class Revocations {
    * void.
    */
   get acceptsShared(): boolean {
-    const { receivedUntil, sharedAnswersSince, completeSince } = this.#sync;
+    const { receivedUntil, sharedAnswersVoidBefore, completeSince } = this.#sync;
     if (performance.now() - receivedUntil > this.#limits.maxAgeWhileUnsyncedMs) {
       return false;
     }
-    const since = Math.max(sharedAnswersSince, completeSince);
+    const since = Math.max(sharedAnswersVoidBefore, completeSince);
     return since === 0 || Date.now() + CLOCK_DIFFERENCE - this.#limits.clockToleranceMs >= since;
   }
 
@@ -414,7 +414,7 @@ export class Revocations {
    * monotonic clock.
    */
   markRead(position: string | undefined, receivedUntil: number): void {
-    this.#readUpTo = position;
+    this.#logReadUpTo = position;
     this.#update({ receivedUntil });
   }
 
@@ -431,7 +431,7 @@ export class Revocations {
   /** The log had a gap: what this process knows from before is void. */
   markGap(): void {
     this.markCompleteOnlySince(Date.now());
-    this.#update({ ownAnswersSinceTurn: this.nextTurn(), sharedAnswersSince: Date.now() });
+    this.#update({ ownAnswersVoidBeforeTurn: this.nextTurn(), sharedAnswersVoidBefore: Date.now() });
   }
 
   /**
@@ -439,7 +439,7 @@ export class Revocations {
    * void.
    */
   markJoinedLate(): void {
-    this.#update({ ownAnswersSinceTurn: this.nextTurn() });
+    this.#update({ ownAnswersVoidBeforeTurn: this.nextTurn() });
   }
 
   /** The latest moment that `markCompleteOnlySince()` was called with; 0 before the first. */
@@ -518,7 +518,7 @@ export class Revocations {
 
   #update(change: Partial<SyncState>): void {
     this.#sync = { ...this.#sync, ...change };
-    if (change.ownAnswersSinceTurn !== undefined) {
+    if (change.ownAnswersVoidBeforeTurn !== undefined) {
       wake(this.#watchers, 'revocations_unknown');
     }
     if (change.receivedUntil !== undefined && change.receivedUntil > Number.NEGATIVE_INFINITY) {

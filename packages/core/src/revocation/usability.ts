@@ -27,7 +27,7 @@ export interface SharedOrigin {
   /** Milliseconds since the epoch, by the clock of that process. */
   readonly askedAt: number;
   /** Up to where that process had read the log of revocations; undefined without a log. */
-  readonly readUpTo: string | undefined;
+  readonly logReadUpTo: string | undefined;
 }
 
 /** A revocation that concerns a token. */
@@ -68,12 +68,12 @@ export interface SyncState {
    * Answers to questions of this process from before this turn are void: a revocation may have been
    * missed.
    */
-  readonly ownAnswersSinceTurn: number;
+  readonly ownAnswersVoidBeforeTurn: number;
   /**
    * Answers to questions that another process asked before this moment are void, in milliseconds since
    * the epoch. 0 if none is.
    */
-  readonly sharedAnswersSince: number;
+  readonly sharedAnswersVoidBefore: number;
   /**
    * Revocations from before this moment may be unknown, in milliseconds since the epoch: the log does
    * not have them for certain. 0 if there is no such moment.
@@ -145,12 +145,12 @@ export function usabilityOf(
     return usabilityOfToken(dated, sync, isCurrent, limits);
   }
   if (dated.shared !== undefined) {
-    const since = Math.max(sync.sharedAnswersSince, sync.completeSince);
+    const since = Math.max(sync.sharedAnswersVoidBefore, sync.completeSince);
     const isLater = dated.shared.askedAt - limits.clockToleranceMs >= since;
     return isCurrent && (since === 0 || isLater) ? 'use' : 'outdated';
   }
   const isOwnRecent = now - dated.turnTime <= limits.maxAgeWhileUnsyncedMs;
-  return dated.turn >= sync.ownAnswersSinceTurn && (isCurrent || isOwnRecent) ? 'use' : 'outdated';
+  return dated.turn >= sync.ownAnswersVoidBeforeTurn && (isCurrent || isOwnRecent) ? 'use' : 'outdated';
 }
 
 function usabilityOfToken(
@@ -172,9 +172,9 @@ function usabilityOfToken(
 /** Whether the claims are from before the revocation. In doubt they are. */
 function precedes(dated: DatedClaims, revocation: ForgottenRevocations, clockToleranceMs: number): boolean {
   if (dated.shared !== undefined) {
-    const { askedAt, readUpTo } = dated.shared;
+    const { askedAt, logReadUpTo } = dated.shared;
     const hasRead =
-      readUpTo !== undefined && revocation.position !== undefined && readUpTo >= revocation.position;
+      logReadUpTo !== undefined && revocation.position !== undefined && logReadUpTo >= revocation.position;
     // Positions of a log that was replaced may be later than those of the log that replaced it.
     return !hasRead || askedAt - clockToleranceMs <= revocation.revokedAt;
   }

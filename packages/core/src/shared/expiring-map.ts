@@ -5,7 +5,7 @@ export interface Expiring {
 }
 
 /** Keys are of groups that share a map. */
-export interface Sharing<V> {
+export interface Grouping<V> {
   readonly groupOf: (key: string) => string;
   /**
    * The map was full and has forgotten values of a group before their time, from the oldest to the
@@ -35,13 +35,13 @@ export class ExpiringMap<V extends Expiring> {
   readonly #values = new Map<string, V>();
   /** How many values each group has. */
   readonly #counts = new Map<string, number>();
-  readonly #sharing: Sharing<V>;
+  readonly #grouping: Grouping<V>;
   #freeing: NodeJS.Timeout | undefined;
 
-  constructor(max: number, maxAgeMs: number, sharing: Sharing<V>) {
+  constructor(max: number, maxAgeMs: number, grouping: Grouping<V>) {
     this.#max = max;
     this.#maxAgeMs = maxAgeMs;
-    this.#sharing = sharing;
+    this.#grouping = grouping;
   }
 
   /** How many values are in memory. */
@@ -66,7 +66,7 @@ export class ExpiringMap<V extends Expiring> {
     value.until = Math.max(value.until, Math.ceil(performance.now() - ageMs + this.#maxAgeMs));
     this.#delete(key);
     this.#values.set(key, value);
-    const group = this.#sharing.groupOf(key);
+    const group = this.#grouping.groupOf(key);
     this.#counts.set(group, (this.#counts.get(group) ?? 0) + 1);
     if (this.#values.size > this.#max) {
       this.#free();
@@ -100,19 +100,19 @@ export class ExpiringMap<V extends Expiring> {
     const most = Math.ceil(count * SHARE);
     const forgotten: V[] = [];
     for (const [key, value] of this.#values) {
-      if (this.#sharing.groupOf(key) === largest) {
+      if (this.#grouping.groupOf(key) === largest) {
         this.#delete(key);
         if (forgotten.push(value) >= most) {
           break;
         }
       }
     }
-    this.#sharing.onForgotten(largest, forgotten);
+    this.#grouping.onForgotten(largest, forgotten);
   }
 
   #delete(key: string): void {
     if (this.#values.delete(key)) {
-      const group = this.#sharing.groupOf(key);
+      const group = this.#grouping.groupOf(key);
       const left = (this.#counts.get(group) ?? 0) - 1;
       if (left > 0) {
         this.#counts.set(group, left);

@@ -6,15 +6,9 @@ export class RecentMap<K, V> {
   readonly #size: number;
   #newer = new Map<K, V>();
   #older = new Map<K, V>();
-  #hasForgotten = false;
 
   constructor(size: number) {
     this.#size = size;
-  }
-
-  /** The oldest key that is remembered for sure; undefined while each key is. */
-  get oldest(): K | undefined {
-    return this.#hasForgotten ? this.#older.keys().next().value : undefined;
   }
 
   get(key: K): V | undefined {
@@ -23,7 +17,6 @@ export class RecentMap<K, V> {
 
   set(key: K, value: V): void {
     if (this.#newer.size >= this.#size) {
-      this.#hasForgotten ||= this.#older.size > 0;
       this.#older = this.#newer;
       this.#newer = new Map();
     }
@@ -33,6 +26,5 @@ export class RecentMap<K, V> {
   clear(): void {
     this.#newer.clear();
     this.#older.clear();
-    this.#hasForgotten = false;
   }
 }

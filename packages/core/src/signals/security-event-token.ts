@@ -48,9 +48,10 @@ export interface EventTokenRules {
    */
   readonly isSigned: (jws: string) => Promise<boolean>;
   /**
-   * Whether this text was verified before. It may have expired since then, or its key may be gone.
+   * Returns whether this text was verified before and is tried again, as it could not be acted on. It may
+   * have expired since then, or its key may be gone.
    */
-  readonly wasVerified: (jws: string) => boolean;
+  readonly isVerifiedRetry: (jws: string) => boolean;
 }
 
 /** Characters of a token. */
@@ -72,7 +73,7 @@ type Members = Readonly<Record<string, unknown>>;
  * token is kept alone: what is parsed of it can take twenty times the memory.
  */
 export async function verifyEventToken(jws: string, rules: EventTokenRules): Promise<SecurityEventToken> {
-  if (!rules.wasVerified(jws)) {
+  if (!rules.isVerifiedRetry(jws)) {
     // Before the signature is verified: a token of another transmitter causes no fetch of keys.
     refuseByContent(jws, rules);
     if (!(await rules.isSigned(jws))) {

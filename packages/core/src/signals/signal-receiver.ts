@@ -14,6 +14,7 @@ import type { Revocation } from '../revocation/revocations.js';
 import { untilAborted, withTimeoutSignal } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
+import { EventTokensToRetry } from './event-tokens-to-retry.js';
 import { revokingEvents, streamUpdatedEvent, verificationEvent } from './event-types.js';
 import { HandledEventTokens } from './handled-event-tokens.js';
 import { Poll } from './poll.js';
@@ -31,7 +32,6 @@ import { StreamKeeper } from './stream-keeper.js';
 import { revocationsOf } from './subject-identifier.js';
 import { createTransmitterEndpoints } from './transmitter-endpoints.js';
 import { describeTransmitterError, toTransmitterError } from './transmitter-error.js';
-import { UnhandledEventTokens } from './unhandled-event-tokens.js';
 import { VerificationStates } from './verification-states.js';
 
 /** Receives the signals of one transmitter; what the adapters stand on. */
@@ -152,13 +152,13 @@ export function createSignalReceiver(
         throw toTransmitterError(error);
       }
     };
-  const unhandledTokens = new UnhandledEventTokens();
+  const tokensToRetry = new EventTokensToRetry();
   const rules = {
     transmitter,
     audience,
     algorithms,
     clockTolerance: CLOCK_TOLERANCE,
-    wasVerified: (jws: string) => unhandledTokens.has(jws),
+    isVerifiedRetry: (jws: string) => tokensToRetry.has(jws),
   };
   const pollRules = { ...rules, isSigned: signedBy(keys) };
   const pushRules = { ...rules, isSigned: signedBy(limitWaiting(keys, MOST_PUSHES_WAITING)) };
@@ -244,11 +244,11 @@ export function createSignalReceiver(
         });
       } catch (error) {
         if (!(error instanceof EventTokenRefused)) {
-          unhandledTokens.add(jws);
+          tokensToRetry.add(jws);
         }
         throw error;
       }
-      unhandledTokens.delete(jws);
+      tokensToRetry.delete(jws);
       publish(outcome);
     } catch (error) {
       if (error instanceof EventTokenRefused) {

@@ -4,7 +4,7 @@ import { READ_WAIT, STORE_TIMEOUT } from './log-timing.js';
 import type { RevocationLog, RevocationLogPage, RevocationLogQuery } from './revocation-log.js';
 
 /** Calls a log within time limits, and ends each call when the process leaves the log. */
-export class TimedLog {
+export class TimeLimitedLog {
   readonly #log: RevocationLog;
   readonly #closing: AbortSignal;
 

@@ -12,7 +12,7 @@ const MAX_NEWER = 10_000;
  * 10,000 names at least. It gives nothing older: a process to which such an entry is new refuses each
  * token of this name that it saw before, also one that was issued after the revocation.
  */
-export class RecentNotices {
+export class OwnUnreadNotices {
   /** By name. Two maps, so that none has to be searched for what is old. */
   #newer = new Map<string, KnownNotice>();
   #older = new Map<string, KnownNotice>();

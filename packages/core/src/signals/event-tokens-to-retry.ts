@@ -6,10 +6,10 @@ const MAX_FAILED = 10_000;
 
 /**
  * Remembers Security Event Tokens that were verified and could not be acted on. They are tried
- * again, by a poll or by the transmitter, maybe after they have expired or their key is gone. Keeps
- * their hashes alone.
+ * again, by a poll or by the transmitter, maybe after they have expired or their key is gone: they
+ * are not verified again. Keeps their hashes alone.
  */
-export class UnhandledEventTokens {
+export class EventTokensToRetry {
   readonly #failed = new LRUCache<string, true>({ max: MAX_FAILED });
 
   add(jws: string): void {

@@ -1,6 +1,6 @@
 // What a process writes into the log again after an interruption of its connection.
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { RecentNotices } from '../../../packages/core/src/revocation/recent-notices.js';
+import { OwnUnreadNotices } from '../../../packages/core/src/revocation/own-unread-notices.js';
 import type { RevocationNotice } from '../../../packages/core/src/revocation/revocations.js';
 import { noticeOf } from '../../support/revocations.js';
 
@@ -14,13 +14,13 @@ afterEach(() => {
 /** Revoked just now. */
 const now = (notice: RevocationNotice) => ({ notice, knownSince: performance.now() });
 /** What is given now. */
-const given = (recent: RecentNotices) => recent.all().map(({ notice }) => notice);
+const given = (recent: OwnUnreadNotices) => recent.all().map(({ notice }) => notice);
 
 const notices = ['a', 'b', 'c'].map((subject) => noticeOf({ subject }));
 const [a, b, c] = notices as [(typeof notices)[0], (typeof notices)[0], (typeof notices)[0]];
 
 it('gives revocations of the last two minutes, from the oldest to the newest, and no older ones', () => {
-  const recent = new RecentNotices();
+  const recent = new OwnUnreadNotices();
   recent.add(now(a));
   vi.advanceTimersByTime(59_000);
   recent.add(now(b));
@@ -40,7 +40,7 @@ it('gives revocations of the last two minutes, from the oldest to the newest, an
 it.each([119_999, 120_000, 200_000, 1_000_000])(
   'gives a revocation for two minutes, though no other one follows: after %i ms',
   (passed) => {
-    const recent = new RecentNotices();
+    const recent = new OwnUnreadNotices();
     recent.add(now(a));
     vi.advanceTimersByTime(59_000);
     recent.add(now(b));
@@ -50,7 +50,7 @@ it.each([119_999, 120_000, 200_000, 1_000_000])(
 );
 
 it('gives each with the moment at which this process revoked it', () => {
-  const recent = new RecentNotices();
+  const recent = new OwnUnreadNotices();
   const began = performance.now();
   recent.add(now(a));
   vi.advanceTimersByTime(70_000);
@@ -63,7 +63,7 @@ it('gives each with the moment at which this process revoked it', () => {
 });
 
 it('gives those of the last two minutes, however many there are in each of them', () => {
-  const recent = new RecentNotices();
+  const recent = new OwnUnreadNotices();
   const each = Array.from({ length: 300 }, (_, second) => noticeOf({ subject: `${second}` }));
   for (const notice of each) {
     vi.advanceTimersByTime(1_000);
@@ -74,7 +74,7 @@ it('gives those of the last two minutes, however many there are in each of them'
 });
 
 it('gives the last revocation of a name alone', () => {
-  const recent = new RecentNotices();
+  const recent = new OwnUnreadNotices();
   recent.add(now(a));
   recent.add(now(b));
   const again = noticeOf({ subject: 'a' });
@@ -85,7 +85,7 @@ it('gives the last revocation of a name alone', () => {
 });
 
 it('remembers 10,000 names at least and 20,000 at most, and says for two minutes that it has forgotten some', () => {
-  const recent = new RecentNotices();
+  const recent = new OwnUnreadNotices();
   const add = (from: number, to: number) => {
     for (let index = from; index < to; index += 1) {
       recent.add(now(noticeOf({ subject: `${index}` })));
@@ -106,7 +106,7 @@ it('remembers 10,000 names at least and 20,000 at most, and says for two minutes
 });
 
 it('has forgotten nothing once it is empty', () => {
-  const recent = new RecentNotices();
+  const recent = new OwnUnreadNotices();
   for (let index = 0; index < 20_001; index += 1) {
     recent.add(now(noticeOf({ subject: `${index}` })));
   }
@@ -115,7 +115,7 @@ it('has forgotten nothing once it is empty', () => {
 });
 
 it('counts no older revocations: they are not written again', () => {
-  const recent = new RecentNotices();
+  const recent = new OwnUnreadNotices();
   vi.advanceTimersByTime(200_000);
   for (let index = 0; index < 20_001; index += 1) {
     recent.add({ notice: noticeOf({ subject: `${index}` }), knownSince: performance.now() - 120_000 });
@@ -124,7 +124,7 @@ it('counts no older revocations: they are not written again', () => {
 });
 
 it('leaves out what this process has read in the log', () => {
-  const recent = new RecentNotices();
+  const recent = new OwnUnreadNotices();
   recent.add(now(a));
   recent.add(now(b));
   const again = noticeOf({ subject: 'a' });
@@ -137,7 +137,7 @@ it('leaves out what this process has read in the log', () => {
 });
 
 it('has forgotten nothing if more than 20,000 were read', () => {
-  const recent = new RecentNotices();
+  const recent = new OwnUnreadNotices();
   for (let index = 0; index < 40_001; index += 1) {
     const notice = noticeOf({ subject: `${index}` });
     recent.add(now(notice));
