@@ -1,8 +1,8 @@
 // Node ends the process when the promise of an async listener rejects, or of an async handler of Express 4, and when a WebSocket emits
 // `error` without a listener. Users copy what the pages and examples show, so each async listener and handler there begins with
 // `try`, and each WebSocket has a listener first.
-import { readdirSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { filesUnder } from '../support/files-under.js';
 import { blocks } from './blocks.js';
 import { root, textOf } from './pages.js';
 
@@ -26,7 +26,7 @@ const listenersIn = (text: string): string[] => matchesOf(asyncListener, text);
 const foundBy = (find: (text: string) => string[]): string[] =>
   shown.flatMap(([name, code]) => find(code).map((found) => `${name}: ${found}`));
 
-const examples = readdirSync(`${root}examples`, { recursive: true, encoding: 'utf8' })
+const examples = filesUnder(`${root}examples`)
   .filter((path) => /\.[jt]s$/.test(path))
   .map((path) => `examples/${path}`);
 const shown = [

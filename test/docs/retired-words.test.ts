@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { filesUnder } from '../support/files-under.js';
 import { root, textOf } from './pages.js';
 
 /** Words that a reader whose first language is not English has to look up, or has to read twice. */
@@ -23,13 +24,9 @@ const files = [
   ...readdirSync(root, { withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.startsWith('pnpm-lock'))
     .map(({ name }) => name),
-  ...folders.flatMap((folder) =>
-    readdirSync(`${root}${folder}`, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map(({ parentPath, name }) => `${parentPath}/${name}`.slice(root.length)),
-  ),
+  ...folders.flatMap((folder) => filesUnder(`${root}${folder}`).map((path) => `${folder}/${path}`)),
 ]
-  .filter((path) => !/(?:^|\/)(?:node_modules|dist|build|target|cache|results|recorded)\//.test(path))
+  .filter((path) => !/\/(?:results|recorded)\//.test(path))
   .filter((path) => !exceptions.includes(path));
 
 /** Whether a file is text, whatever its ending. */

@@ -8,12 +8,11 @@ import * as expressTesting from 'express-mtls/testing';
 import * as koaTelemetry from 'koa-mtls/opentelemetry';
 import * as koaTesting from 'koa-mtls/testing';
 import { describe, expect, it } from 'vitest';
+import { filesUnder } from '../../support/files-under.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const source = join(root, 'packages/core/src');
-const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((path) =>
-  path.endsWith('.ts'),
-);
+const files = filesUnder(source).filter((path) => path.endsWith('.ts'));
 const text = (path: string): string => readFileSync(join(source, path), 'utf8');
 
 /** What a file needs when it runs; a type is no dependency. */
@@ -124,9 +123,7 @@ it('R21: certificates are parsed by node:crypto and @peculiar/x509, never by cod
 });
 
 it('no code uses async hooks: on Node 20 each promise of the process would pay for them', () => {
-  const core = readdirSync(join(root, 'packages'), { recursive: true, encoding: 'utf8' }).filter((path) =>
-    /^[\w-]+\/src\/.*\.ts$/.test(path),
-  );
+  const core = filesUnder(join(root, 'packages')).filter((path) => /^[\w-]+\/src\/.*\.ts$/.test(path));
   expect(core.length).toBeGreaterThan(files.length);
   const users = core.filter((path) =>
     /['"](?:node:)?async_hooks['"]/.test(readFileSync(join(root, 'packages', path), 'utf8')),
@@ -170,7 +167,7 @@ it('both adapters export the same names', async () => {
 
 it('no line of the packages is wider than the formatter makes lines, comments included', () => {
   const { formatter } = JSON.parse(readFileSync(join(root, 'biome.json'), 'utf8'));
-  const wide = readdirSync(join(root, 'packages'), { recursive: true, encoding: 'utf8' })
+  const wide = filesUnder(join(root, 'packages'))
     .filter((path) => /^[\w-]+\/src\/.*\.ts$/.test(path))
     .flatMap((path) =>
       readFileSync(join(root, 'packages', path), 'utf8')

@@ -1,11 +1,12 @@
 // A module that a bundler does not see is missing in its bundle, and then a good client is refused for it.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { filesUnder } from '../../support/files-under.js';
 
 const packages = fileURLToPath(new URL('../../../packages', import.meta.url));
-const sources = readdirSync(packages, { recursive: true, encoding: 'utf8' }).filter(
+const sources = filesUnder(packages).filter(
   (path) => /^[^/]+\/src\/.*\.ts$/.test(path) && !path.startsWith('core/src/doctor/'),
 );
 

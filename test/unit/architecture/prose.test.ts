@@ -1,14 +1,15 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ts } from 'ts-morph';
 import { describe, expect, it } from 'vitest';
+import { filesUnder } from '../../support/files-under.js';
 
 // Sentences are for operators and clients: code that decides by them breaks if a word changes. A place that
 // finds something makes a code for it (Reason of errors.ts), and other code compares the code.
 
 const folder = fileURLToPath(new URL('../../../packages', import.meta.url));
-const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+const files = filesUnder(folder)
   .filter((path) => /^[\w-]+\/src\/.*\.ts$/.test(path))
   .map((path) => ({ path, text: readFileSync(join(folder, path), 'utf8') }));
 
