@@ -165,8 +165,7 @@ export function createAdmission({
       if (typeof answer !== 'string') {
         // What was read just now takes all revocations until here into account.
         const turnOfAnswer = answer === answering ? turnAtStart : revocations.latestTurn;
-        await load(answer);
-        refuseRevokedSince(turnOfAnswer, answer, req);
+        await prepareDecision(load, answer, req, turnOfAnswer);
       }
       // Not awaited here: if it is a promise, `finishAfter()` has published its refusal already.
       return admit(answer, certificate, shown, req, turnAtStart, Date.now());
@@ -175,10 +174,21 @@ export function createAdmission({
     }
   }
 
-  /** Refuses a token that was revoked while its request waited: a list of an authority may take seconds. */
-  function refuseRevokedSince(turn: number, tokenClaims: TokenClaims, req: NodeRequest): void {
+  /**
+   * Waits for what the decision needs: a list of an authority may take seconds. Refuses a token that
+   * was revoked meanwhile.
+   *
+   * @param turn the latest revocation that the answer takes into account
+   */
+  async function prepareDecision(
+    load: (answer: TokenClaims) => Promise<unknown> | undefined,
+    answer: TokenClaims,
+    req: NodeRequest,
+    turn: number,
+  ): Promise<void> {
+    await load(answer);
     if (revocations.latestTurn !== turn) {
-      abortSignals.refuseRevokedSince(req, tokenClaims, turn);
+      abortSignals.refuseRevokedSince(req, answer, turn);
     }
   }
 
@@ -328,9 +338,8 @@ export function createAdmission({
     const proof = shown?.isUsedUp === true ? shown.proof : undefined;
     // The request may be checked again long after its first check.
     if (typeof answer !== 'string') {
-      const turnOfAnswer = revocations.latestTurn;
-      await decider.prepare(answer, certificate, proof);
-      refuseRevokedSince(turnOfAnswer, answer, req);
+      const load = (): Promise<unknown> | undefined => decider.prepare(answer, certificate, proof);
+      await prepareDecision(load, answer, req, revocations.latestTurn);
     }
     const fresh = decider.decide(answer, certificate, proof, req, turnAtStart, Date.now());
     Authorization.replace(authorization, fresh);

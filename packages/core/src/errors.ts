@@ -40,7 +40,7 @@ const refusals = {
   credentials_missing: { status: 401 },
   credentials_malformed: {
     ...malformed,
-    description: 'The Authorization header is not of the form Bearer <token>',
+    description: 'The Authorization header is not a scheme, a space and one token, as in Bearer <token>',
   },
   credentials_repeated: { ...malformed, description: 'The Authorization header is repeated' },
   headers_too_many: { ...malformed, description: 'The request has too many header lines' },

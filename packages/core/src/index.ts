@@ -6,7 +6,7 @@ export {
   returnPromise,
 } from './adapter/adapter.js';
 export type { Framework } from './adapter/adapter-steps.js';
-export { disconnectOnFailure, keepHeader } from './adapter/error-handlers.js';
+export { createErrorHeaders, disconnectOnFailure, keepHeader } from './adapter/error-handlers.js';
 export { addVary, expressFramework } from './adapter/express-framework.js';
 export { refusingServer, refusingServerNext } from './adapter/refusing-server.js';
 export { resourceMetadataOf } from './adapter/resource-metadata-of.js';

@@ -32,8 +32,8 @@ export interface RequestDecider {
   /**
    * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with
    * `RequestRefused`. For a request that lacks the proof that its token is bound to, nothing is
-   * loaded and no path is built: `decide()` refuses it before it needs them. With `binding: 'report'`
-   * it does not.
+   * loaded and no path is built, because `decide()` refuses it before it needs them. With
+   * `binding: 'report'`, `decide()` accepts such a request, so everything is loaded for it.
    */
   prepare(
     answer: TokenClaims,

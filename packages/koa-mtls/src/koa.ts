@@ -1,8 +1,8 @@
 import {
   addVary,
   createAdapter,
+  createErrorHeaders,
   disconnectOnFailure,
-  keepHeader,
   type MiddlewareTypes,
   returnPromise,
 } from '@mtls-bound/core';
@@ -16,6 +16,9 @@ export interface KoaTypes extends MiddlewareTypes {
   readonly fapiMiddleware: Middleware<FapiState>;
 }
 
+/** Koa removes every header before it answers an error, and writes two members to the error. */
+const onErrors = createErrorHeaders<Error, Context>(['status', 'headerSent']);
+
 export const adapter = createAdapter<KoaTypes, Context, Next>(
   {
     stateOf: (_req, { state }) => state,
@@ -26,11 +29,11 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
       if (!ctx.res.headersSent) {
         addVary(ctx.res, name);
       }
-      keepVaryOnErrors(ctx, name);
+      onErrors.keepVary(ctx, name);
     },
     setHeader(ctx, name, value) {
       ctx.set(name, value);
-      keepOnErrors(ctx, name, value);
+      onErrors.keep(ctx, name, value);
       ctx.res.sendDate = true;
     },
     pass: (next) => next(),
@@ -52,41 +55,3 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
     return (ctx: Context, next: Next) => handleRequest(ctx.req, ctx, next);
   },
 );
-
-/** The members that Koa writes to the error that it answers. */
-const writtenMembers = ['status', 'headerSent'];
-
-/** Koa removes every header before it answers an error. This keeps one of them. */
-function keepOnErrors(ctx: Context, name: string, value: string): void {
-  ctx.onerror = keepHeader(ctx.res, name, value, ctx.onerror.bind(ctx), writtenMembers);
-}
-
-type OnError = Context['onerror'];
-
-/** The handler that keeps `Vary` for the requests of one application. */
-let varyKeeper: { readonly name: string; readonly handler: OnError; readonly keeping: OnError } | undefined;
-
-/** Keeps `Vary` by a handler that requests share, as each request that is accepted needs one. */
-function keepVaryOnErrors(ctx: Context, name: string): void {
-  if (Object.hasOwn(ctx, 'onerror')) {
-    // A handler of this request alone, which no other request may use.
-    keepOnErrors(ctx, 'Vary', name);
-    return;
-  }
-  const { onerror: handler } = ctx;
-  if (varyKeeper?.handler !== handler || varyKeeper.name !== name) {
-    varyKeeper = { name, handler, keeping: createVaryKeeper(name, handler) };
-  }
-  ctx.onerror = varyKeeper.keeping;
-}
-
-function createVaryKeeper(name: string, handler: OnError): OnError {
-  return function keeping(this: Context, error) {
-    // Koa calls it at the end of each response.
-    if (error === null || error === undefined) {
-      handler.call(this, error);
-      return;
-    }
-    keepHeader(this.res, 'Vary', name, handler.bind(this), writtenMembers)(error);
-  };
-}

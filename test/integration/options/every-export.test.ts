@@ -137,6 +137,7 @@ const takesNothing = [
   'TransmitterError',
   'activeTokenPolicy',
   'addVary',
+  'createErrorHeaders',
   'expressFramework',
   'disconnectOnFailure',
   'keepHeader',

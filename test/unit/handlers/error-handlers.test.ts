@@ -1,7 +1,7 @@
 // What an adapter wraps the error handler of its framework in.
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
-import { disconnectOnFailure, keepHeader } from '@mtls-bound/core';
+import { createErrorHeaders, disconnectOnFailure, keepHeader } from '@mtls-bound/core';
 import { describe, expect, it, vi } from 'vitest';
 
 const response = (): ServerResponse => new ServerResponse(new IncomingMessage(new Socket()));
@@ -85,6 +85,84 @@ describe('keepHeader()', () => {
     const handler = vi.fn();
     keepHeader<unknown>(response(), 'x-id', 'kept', handler, ['status'])(value);
     expect(handler).toHaveBeenCalledExactlyOnceWith(value);
+  });
+});
+
+describe('createErrorHeaders()', () => {
+  type OnError = (this: Context, error: Error | null) => void;
+  interface Context {
+    readonly res: ServerResponse;
+    onerror: OnError;
+  }
+  const removeAll: OnError = function removeAll(error) {
+    if (error !== null) {
+      for (const name of this.res.getHeaderNames()) {
+        this.res.removeHeader(name);
+      }
+      this.res.end();
+    }
+  };
+  /** Contexts of one application, which inherit its error handler. */
+  const contextOf = (application: { onerror: OnError }): Context =>
+    Object.assign(Object.create(application) as Context, { res: response() });
+  const keeper = () => createErrorHeaders<Error | null, Context>([]);
+
+  it('keeps a header of one context', () => {
+    const application = { onerror: removeAll };
+    const [one, other] = [contextOf(application), contextOf(application)];
+    keeper().keep(one, 'x-id', 'kept');
+    one.onerror(new Error('broken'));
+    other.onerror(new Error('broken'));
+    expect([one.res.getHeader('x-id'), other.res.getHeader('x-id')]).toEqual(['kept', undefined]);
+  });
+
+  it('keeps Vary by one handler for all contexts of an application, each in its own response', () => {
+    const application = { onerror: removeAll };
+    const [one, other] = [contextOf(application), contextOf(application)];
+    const { keepVary } = keeper();
+    keepVary(one, 'x-cert');
+    keepVary(other, 'x-cert');
+    expect(one.onerror).toBe(other.onerror);
+    one.onerror(new Error('broken'));
+    expect([one.res.getHeader('Vary'), other.res.getHeader('Vary')]).toEqual(['x-cert', undefined]);
+    other.onerror(null);
+    expect([other.res.getHeader('Vary'), other.res.writableEnded]).toEqual([undefined, false]);
+  });
+
+  it('keeps the name in Vary of each application and each header', () => {
+    const calls: string[] = [];
+    const applications = ['a', 'b'].map((name) => ({
+      onerror: function onerror(this: Context, error: Error | null) {
+        calls.push(name);
+        removeAll.call(this, error);
+      },
+    }));
+    const { keepVary } = keeper();
+    const contexts = applications.flatMap((application) =>
+      ['x-one', 'x-two'].map((header) => {
+        const context = contextOf(application);
+        keepVary(context, header);
+        return context;
+      }),
+    );
+    for (const context of contexts) {
+      context.onerror(new Error('broken'));
+    }
+    expect(contexts.map(({ res }) => res.getHeader('Vary'))).toEqual(['x-one', 'x-two', 'x-one', 'x-two']);
+    expect(calls).toEqual(['a', 'a', 'b', 'b']);
+  });
+
+  it('keeps Vary and a header that was kept for the context before', () => {
+    const application = { onerror: removeAll };
+    const [one, other] = [contextOf(application), contextOf(application)];
+    const { keep, keepVary } = keeper();
+    keep(one, 'x-id', 'kept');
+    keepVary(one, 'x-cert');
+    keepVary(other, 'x-cert');
+    one.onerror(new Error('broken'));
+    other.onerror(new Error('broken'));
+    expect([one.res.getHeader('x-id'), one.res.getHeader('Vary')]).toEqual(['kept', 'x-cert']);
+    expect([other.res.getHeader('x-id'), other.res.getHeader('Vary')]).toEqual([undefined, 'x-cert']);
   });
 });
 

@@ -47,6 +47,62 @@ export function keepHeader<E>(
   };
 }
 
+/** A context that has its response, and answers an error by `onerror`, as that of Koa. */
+interface ErrorAnsweringContext<E> {
+  readonly res: ServerResponse;
+  onerror: ErrorHandler<E>;
+}
+
+/** Keeps headers of the responses to errors, each for the request of one context. */
+interface ErrorHeaders<Ctx> {
+  readonly keep: (ctx: Ctx, name: string, value: string) => void;
+  /** Keeps a name in `Vary`. Requests share the handler, as each one that is accepted needs one. */
+  readonly keepVary: (ctx: Ctx, name: string) => void;
+}
+
+/**
+ * For a framework that removes every header before its context answers an error: keeps a header by a
+ * handler around `onerror`.
+ *
+ * @param written the members that `onerror` writes to the error: see `keepHeader()`
+ */
+export function createErrorHeaders<E, Ctx extends ErrorAnsweringContext<E>>(
+  written: readonly string[],
+): ErrorHeaders<Ctx> {
+  let shared:
+    | { readonly name: string; readonly handler: Ctx['onerror']; readonly keeping: Ctx['onerror'] }
+    | undefined;
+  function keep(ctx: Ctx, name: string, value: string): void {
+    ctx.onerror = keepHeader(ctx.res, name, value, ctx.onerror.bind(ctx), written);
+  }
+  return {
+    keep,
+    keepVary(ctx, name) {
+      if (Object.hasOwn(ctx, 'onerror')) {
+        // A handler of this request alone, which no other request may use.
+        keep(ctx, 'Vary', name);
+        return;
+      }
+      const { onerror: handler } = ctx;
+      if (shared?.handler !== handler || shared.name !== name) {
+        shared = { name, handler, keeping: varyKeeper(name, handler, written) };
+      }
+      ctx.onerror = shared.keeping;
+    },
+  };
+}
+
+function varyKeeper<E>(name: string, handler: ErrorHandler<E>, written: readonly string[]): ErrorHandler<E> {
+  return function keeping(this: ErrorAnsweringContext<E>, error: E) {
+    // Koa calls it at the end of each response.
+    if (error === null || error === undefined) {
+      handler.call(this, error);
+      return;
+    }
+    keepHeader(this.res, 'Vary', name, handler.bind(this), written)(error);
+  };
+}
+
 /**
  * Wraps an error handler whose own failures nothing handles: if it throws before the response has
  * ended, the connection ends. The request would hang otherwise, and the process could end.

@@ -72,7 +72,9 @@ export interface AlternativeNames extends OptionsOf<typeof alternativeNameOption
 export const certificatePolicyOptions = optionGroup({
   /**
    * Its chain was found trusted, by Node's TLS, by the proxy or by `authorities`. Refuses one that TLS or
-   * the proxy found untrusted, whatever `authorities` says. Default `false`.
+   * the proxy found untrusted, whatever `authorities` next to it says. In `requireCertificate()`, a chain
+   * that the `certificatePolicy` of `mtlsBound()` verified by its own `authorities` counts as trusted.
+   * Default `false`.
    */
   requireVerified: withDefault(flag, false),
   /** The time is between its notBefore and notAfter. Default `false`. */

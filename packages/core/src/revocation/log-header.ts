@@ -11,8 +11,8 @@ const SAME_TIME = 5_000;
 /** Milliseconds between two replacements of headers that another secret sealed, at most. */
 const MAX_REPLACE_PAUSE = 60_000;
 /**
- * If a process finds this many older headers within a minute, other processes did not just give them at
- * the same time: the log was set back.
+ * If a process finds this many older headers within a minute, the log was set back: a few older headers
+ * are only those that other processes wrote at that moment.
  */
 const MAX_REPLACEMENTS = 5;
 
