@@ -14,7 +14,9 @@ import {
   type ProblemEvent,
   proxyHeader,
   type RefusedEvent,
+  type RoutePolicy,
   rfc9440,
+  routeCertificatePolicy,
 } from '@mtls-bound/core';
 import * as x509 from '@peculiar/x509';
 import { afterAll, describe, expect, it, vi } from 'vitest';
@@ -99,18 +101,23 @@ async function startApi(
   source: Source,
   certificatePolicy: CertificatePolicyOptions,
   binding: 'required' | 'when-bound' = 'required',
+  policy?: RoutePolicy,
 ) {
   const certificate = sourceOf[source]();
-  const { listener } = createApi(framework, {
-    issuer: server.issuer,
-    clientId: 'api',
-    clientSecret: 's',
-    audience,
-    http: { ca: pki.ca.cert },
-    ...(certificate && { certificate }),
-    certificatePolicy,
-    binding,
-  });
+  const { listener } = createApi(
+    framework,
+    {
+      issuer: server.issuer,
+      clientId: 'api',
+      clientSecret: 's',
+      audience,
+      http: { ca: pki.ca.cert },
+      ...(certificate && { certificate }),
+      certificatePolicy,
+      binding,
+    },
+    policy,
+  );
   return serve(createServer(mutualTls(pki), listener), () => 0);
 }
 
@@ -140,12 +147,13 @@ async function ask(
   source: Source,
   [leaf, ...between]: Chain,
   claims = {},
+  path = '/',
 ): Promise<number> {
   const thumbprint = createHash('sha256').update(leaf.der).digest('base64url');
   server.introspection = answer(200, goodClaims(server.issuer, thumbprint, claims));
   const pem = [leaf, ...between].map(({ cert }) => cert).join('');
   const identity = { cert: pem, key: leaf.key } as Identity;
-  const request = call(pki, api as never, '/', source === 'TLS' ? identity : undefined).auth(
+  const request = call(pki, api as never, path, source === 'TLS' ? identity : undefined).auth(
     `token-${thumbprint}`,
     { type: 'bearer' },
   );
@@ -295,6 +303,20 @@ describe.each(frameworks)('%s', (framework) => {
   it('requireVerified refuses what TLS found untrusted, whatever the authorities', async () => {
     expect(await statuses(framework, 'TLS', good, { requireVerified: true })).toEqual([403, 403]);
     expect(refusals[0]?.refusal.detail).toMatch(/^it is not verified: TLS says /);
+  });
+
+  it('requireVerified of a route goes by the authorities of mtlsBound()', async () => {
+    const policy = routeCertificatePolicy({ requireVerified: true });
+    const api = await startApi(framework, 'TLS', { authorities: root.cert }, 'required', policy);
+    const without = await startApi(framework, 'TLS', { requireValidNow: true }, 'required', policy);
+    try {
+      expect(await ask(api, 'TLS', good, {}, '/policy')).toBe(200);
+      expect(await ask(api, 'TLS', [impostor], {}, '/policy')).toBe(403);
+      expect(await ask(without, 'TLS', good, {}, '/policy')).toBe(403);
+    } finally {
+      await api.close();
+      await without.close();
+    }
   });
 });
 
