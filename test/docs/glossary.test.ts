@@ -14,14 +14,14 @@ const terms = [...table.matchAll(/^\| ([^|]+) \| ([^|]+) \|$/gm)]
 /** Words that mean in our names what they mean in English, in Node or in the name of a product. */
 const ordinary = new Set(
   `
-  accepted acr action add age alg app bad kit means resumption select telemetry test active address admission admitted ahead alternative and answer any apache asked auth authenticated authorized aws
+  accepted acr action add age alg app bad kit means resumption select telemetry test active address admission admitted ahead alternative and answer any apache asked async auth authenticated authorized aws
   azure base basic behind body bound breaker by ca caddy call cert certified check cipher class clock cloud cloudflare code command
   common concurrent configuration connection content context connect count create custom custom data day decode decoded decryption depth
   description disabled dns document duration email encoding entry envoy exempt exit explain express extended f5 facts factory failure
   fetch field file final flight flow forward forwarded found foundry front function gateway google granted guarded handler hap haproxy has
   disconnect keep promise return hash heard hint hop host http id if in ingress instance interval ip is istio jwk kid kind kong lambda latest length libra lifetime line link list
   listed listener local location logger lost mark match max member meaning method mismatch missing mode mount mtls must name named next nginx node
-  none now nothing number observe observed observer of off on only open option optional or other page parameter part path permitted
+  none now nothing number observe observed observer of off on only open option optional or other outgoing page parameter part path permitted
   position post post prefix presented private prometheus protected provider psd2 public query queued range rate read reader reading
   ready reason receive redacted redis refresh refuse refused refusing registry reply report reported request require required requirement
   resource response result retry rfc9440 root route row rule san selected selection selector self sender server service shared show

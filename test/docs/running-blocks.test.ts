@@ -14,7 +14,7 @@ const resting = {
   'const answerRefusals: ErrorRequestHandler = (error, req': 'Node 20 runs no types',
   "import type { Request, Response } from 'express';\n\nconst pay": 'Node 20 runs no types',
   "import Router, { type RouterContext } from '@koa/router';": 'Node 20 runs no types',
-  'import {\n  mtlsBound,\n  readTokenClaims,\n  type Requester,': 'Node 20 runs no types',
+  'import {\n  mtlsBound,\n  readTokenClaims,\n  type RequesterFacts,': 'Node 20 runs no types',
   "import { mtlsBound } from 'express-mtls'; // or 'koa-mtls'\nimport options from './options.mjs';\n\nconst mtls = mtlsBound(options);\nawait":
     'it ends the process',
   "import { createResourceServer } from '@mtls-bound/core';\n\nconst resourceServer = createResourceServer({ issuer, clientId, clientSecret, audience });\nconst":

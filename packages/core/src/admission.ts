@@ -1,6 +1,6 @@
 import { type AbortSignalRegistry, Authorization } from './authorization.js';
 import type { AcceptedIssuer, ServerResolver } from './authorization-server/accepted-issuers.js';
-import type { Requester } from './authorization-server/requester.js';
+import type { RequesterFacts } from './authorization-server/requester.js';
 import type { TokenServer } from './authorization-server/token-server.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import type { SeenCertificates } from './certificate/seen-certificates.js';
@@ -26,7 +26,7 @@ import type { TokenLookup } from './token-lookup.js';
 /** What admits requests, and what routes demand of admitted ones. */
 export type Admission = Pick<
   ResourceServer,
-  'authorize' | 'isOwnAuthorization' | 'grantedOf' | 'require' | 'nextNonce'
+  'authorize' | 'isOwnAuthorization' | 'requireOwnAuthorization' | 'require' | 'nextNonce'
 >;
 
 /** The parts that an admission is made of. */
@@ -320,7 +320,7 @@ export function createAdmission({
     const { token } = readCredentials(req, undefined, acceptsDpop);
     const tokenClaims = Authorization.tokenClaimsOf(authorization);
     const introspectAndAgree = {
-      read: async (text: string, requester?: Requester) =>
+      read: async (text: string, requester?: RequesterFacts) =>
         combineClaims(tokenClaims, await introspectToken(text, requester)),
       readIntrospects: true,
       isIntrospected: () => true,
@@ -352,7 +352,7 @@ export function createAdmission({
     isOwnAuthorization: (req, authorization): authorization is Authorization =>
       Authorization.isOf(authorization, abortSignals, req),
 
-    grantedOf(req, outcome) {
+    requireOwnAuthorization(req, outcome) {
       if (Authorization.isOf(outcome, abortSignals, req)) {
         return outcome;
       }

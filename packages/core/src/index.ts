@@ -2,13 +2,13 @@ export {
   type Adapter,
   type BoundResourceServer,
   createAdapter,
+  createAsyncHandler,
   type MiddlewareTypes,
-  returnPromise,
 } from './adapter/adapter.js';
 export type { Framework } from './adapter/adapter-steps.js';
 export { createErrorHeaders, disconnectOnFailure, keepHeader } from './adapter/error-handlers.js';
-export { addVary, expressFramework } from './adapter/express-framework.js';
-export { refusingServer, refusingServerNext } from './adapter/refusing-server.js';
+export { addVary, expressFrameworkBase } from './adapter/express-framework-base.js';
+export { refusingResourceServer, refusingResourceServerNext } from './adapter/refusing-resource-server.js';
 export { resourceMetadataOf } from './adapter/resource-metadata-of.js';
 export type { Authorization, WithCertificate, WithClaims } from './authorization.js';
 export type { IntrospectionClaimNames, JwtClaimNames } from './authorization-server/claim-names.js';
@@ -27,7 +27,7 @@ export type {
   ReadCertificateAndKey,
   TlsClientAuthOptions,
 } from './authorization-server/client-identity.js';
-export type { Http, HttpRequest } from './authorization-server/http.js';
+export type { Http, OutgoingRequest } from './authorization-server/http.js';
 export {
   type IntrospectionOptions,
   introspection,
@@ -40,7 +40,7 @@ export type { ReadServerMetadata } from './authorization-server/metadata.js';
 export type { DecryptionKey } from './authorization-server/nested-jwt.js';
 export type { AgentFactory, ConnectionOptions } from './authorization-server/pool.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
-export type { Requester } from './authorization-server/requester.js';
+export type { RequesterFacts } from './authorization-server/requester.js';
 export type { SignedAnswers } from './authorization-server/signed-introspection.js';
 export type { SharedLock, SharedStore } from './cache/shared-cache.js';
 export {

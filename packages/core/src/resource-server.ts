@@ -51,9 +51,9 @@ export interface ResourceServer {
   authorize(req: NodeRequest, body?: unknown): Authorization | undefined | Promise<Authorization>;
   /**
    * Returns whether this resource server made `authorization`, this very object, for this very
-   * request. An adapter passes a request on only if so, or if `grantedOf` returns `undefined`. It
-   * stays true after the token was revoked or has expired: `authorization.signal` shows that. Never
-   * throws.
+   * request. An adapter passes a request on only if so, or if `requireOwnAuthorization` returns
+   * `undefined`. It stays true after the token was revoked or has expired: `authorization.signal` shows
+   * that. Never throws.
    */
   isOwnAuthorization(req: NodeRequest, authorization: unknown): authorization is Authorization;
   /**
@@ -62,7 +62,7 @@ export interface ResourceServer {
    * for which request the object was made, and nothing else: no token, binding or policy. Throws
    * `RequestRefused` for everything else.
    */
-  grantedOf(req: NodeRequest, outcome: unknown): Authorization | undefined;
+  requireOwnAuthorization(req: NodeRequest, outcome: unknown): Authorization | undefined;
   /**
    * Checks a policy. Returns the `Authorization` to use from now on, or a promise of it if the
    * policy takes its time. Throws `RequestRefused`, or rejects with it, unless `authorization` was
@@ -92,14 +92,14 @@ export interface ResourceServer {
   revoke(revocation: Revocation, from?: unknown): Promise<void>;
   /**
    * Answers a revocation request (RFC 7009 §2.1). `authorization` is that of the request, and must
-   * grant `scope`. Never rejects.
+   * pass `policy`. Never rejects.
    *
    * @param body what a form parser made of the request's body, when one ran
    */
   acceptRevocation(
     req: NodeRequest,
     authorization: unknown,
-    scope: RoutePolicy,
+    policy: RoutePolicy,
     body?: unknown,
   ): Promise<HttpAnswer>;
   /**
@@ -129,7 +129,10 @@ export interface ResourceServer {
   readonly answerResourceMetadata:
     | ((method: string | undefined, target: string | undefined) => HttpAnswer | undefined)
     | undefined;
-  /** How often `binding: 'report'` accepted a request that `required` would refuse, by code. */
+  /**
+   * Counts of the refusals that `binding: 'report'` tolerated, by their code: how often it accepted a
+   * request that `required` would refuse.
+   */
   readonly reported: ReadonlyMap<RefusalCode, number>;
   /**
    * Returns the certificates of the clients whose requests this resource server has accepted, and
@@ -295,8 +298,8 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
     revoke: (revocation: Revocation, from?: unknown) =>
       revoke(revocation, from === 'signal' ? 'signal' : 'revoke'),
 
-    acceptRevocation: (req: NodeRequest, authorization: unknown, scope: RoutePolicy, body?: unknown) =>
-      acceptRevocation(req, admission.require, refusals, revoke, { authorization, scope, body }),
+    acceptRevocation: (req: NodeRequest, authorization: unknown, policy: RoutePolicy, body?: unknown) =>
+      acceptRevocation(req, admission.require, refusals, revoke, { authorization, policy, body }),
 
     async ready() {
       refuseWhenClosed();
@@ -346,16 +349,16 @@ function requireRequest<Request extends NodeRequest>(method: string, req: Reques
   return req;
 }
 
-/** Answers a revocation request of a client whose token grants the scope. Never rejects. */
+/** Answers a revocation request of a client that the policy accepts. Never rejects. */
 async function acceptRevocation(
   req: NodeRequest,
   require: Admission['require'],
   { throwRefusal, answer }: Refusals,
   revoke: (revocation: Revocation, from: RevocationEvent['from']) => Promise<void>,
-  { authorization, scope, body }: { authorization: unknown; scope: RoutePolicy; body: unknown },
+  { authorization, policy, body }: { authorization: unknown; policy: RoutePolicy; body: unknown },
 ): Promise<HttpAnswer> {
   try {
-    const admitted = await require(req, authorization, scope);
+    const admitted = await require(req, authorization, policy);
     const { certificate, issuer } = admitted;
     try {
       const revocation = (await readRevocationRequest(req, body)) as unknown as Revocation;

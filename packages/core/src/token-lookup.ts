@@ -1,9 +1,9 @@
 import { type FloodGuard, UNIDENTIFIED } from './authorization-server/flood-guard.js';
-import { markAsOfActiveToken, type Requester } from './authorization-server/requester.js';
+import { markAsOfActiveToken, type RequesterFacts } from './authorization-server/requester.js';
 import type { TokenServer } from './authorization-server/token-server.js';
 import type { TokenCache } from './cache/token-cache.js';
 import type { NodeRequest } from './request/node-request.js';
-import type { ClientNames } from './shared/client-names.js';
+import type { CountingKeys } from './shared/counting-keys.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
 
@@ -49,19 +49,19 @@ export function createTokenLookup(
   floodGuard: FloodGuard | undefined,
   refuseWhenClosed: () => void,
 ): TokenLookup {
-  const clientNamesOf = ({ req, thumbprint }: PresentedToken): ClientNames =>
-    floodGuard?.clientNamesOf(req, thumbprint) ?? [];
+  const countingKeysOf = ({ req, thumbprint }: PresentedToken): CountingKeys =>
+    floodGuard?.countingKeysOf(req, thumbprint) ?? [];
 
   /** Failures of the authorization server count for the client whose question met them. */
-  function requesterOf({ req, thumbprint }: PresentedToken, counted: ClientNames): Requester {
+  function requesterOf({ req, thumbprint }: PresentedToken, counted: CountingKeys): RequesterFacts {
     const uncounted = thumbprint === undefined ? UNIDENTIFIED : [thumbprint];
-    const clientNames = Object.freeze(counted.length === 0 ? uncounted : counted);
+    const countingKeys = Object.freeze(counted.length === 0 ? uncounted : counted);
     // A token source of the user's own gets it.
-    return Object.freeze({ interactionId: interactionOf(req), clientNames });
+    return Object.freeze({ interactionId: interactionOf(req), countingKeys });
   }
 
-  const requesterFor = (presented: PresentedToken): Requester =>
-    requesterOf(presented, clientNamesOf(presented));
+  const requesterFor = (presented: PresentedToken): RequesterFacts =>
+    requesterOf(presented, countingKeysOf(presented));
 
   return {
     useCached: (presented, now) =>
@@ -69,8 +69,8 @@ export function createTokenLookup(
 
     async read(presented, how) {
       const { token, hash, server } = presented;
-      const clientNames = clientNamesOf(presented);
-      const requester = requesterOf(presented, clientNames);
+      const countingKeys = countingKeysOf(presented);
+      const requester = requesterOf(presented, countingKeys);
       const isKnown = how === 'unless-cached' && cache.hasUsableStale(hash, server);
       if (isKnown) {
         markAsOfActiveToken(requester);
@@ -86,14 +86,14 @@ export function createTokenLookup(
           cache.readThrough(token, server, requester, hash)
         );
       };
-      if (floodGuard === undefined || clientNames.length === 0) {
+      if (floodGuard === undefined || countingKeys.length === 0) {
         return ask();
       }
       const key = `${server.id} ${token}`;
       return how === 'afresh'
-        ? floodGuard.limitAfresh(clientNames, key, ask)
+        ? floodGuard.limitAfresh(countingKeys, key, ask)
         : floodGuard.limit(
-            clientNames,
+            countingKeys,
             key,
             { ask, findWithoutAsking: () => cache.findWithoutAsking(token, server) },
             isKnown ? 'known' : 'unknown',
@@ -102,6 +102,6 @@ export function createTokenLookup(
   };
 }
 
-function sameRequester(requester: Requester): Requester {
+function sameRequester(requester: RequesterFacts): RequesterFacts {
   return requester;
 }

@@ -1,4 +1,9 @@
-import { createAdapter, expressFramework, type MiddlewareTypes, type NodeRequest } from '@mtls-bound/core';
+import {
+  createAdapter,
+  expressFrameworkBase,
+  type MiddlewareTypes,
+  type NodeRequest,
+} from '@mtls-bound/core';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Guard } from './types.js';
 
@@ -11,7 +16,7 @@ export interface ExpressTypes extends MiddlewareTypes {
 
 export const adapter = createAdapter<ExpressTypes, Response, NextFunction>(
   {
-    ...expressFramework,
+    ...expressFrameworkBase,
     bodyOf: (req) => (req as Request).body,
     urlOf: (req) => (req as Request).originalUrl,
   },

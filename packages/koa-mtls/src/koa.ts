@@ -1,10 +1,10 @@
 import {
   addVary,
   createAdapter,
+  createAsyncHandler,
   createErrorHeaders,
   disconnectOnFailure,
   type MiddlewareTypes,
-  returnPromise,
 } from '@mtls-bound/core';
 import type { Context, Middleware, Next } from 'koa';
 import type { FapiState, Guard } from './types.js';
@@ -51,7 +51,7 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
     },
   },
   (handle) => {
-    const handleRequest = returnPromise(handle);
+    const handleRequest = createAsyncHandler(handle);
     return (ctx: Context, next: Next) => handleRequest(ctx.req, ctx, next);
   },
 );

@@ -138,7 +138,7 @@ const takesNothing = [
   'activeTokenPolicy',
   'addVary',
   'createErrorHeaders',
-  'expressFramework',
+  'expressFrameworkBase',
   'disconnectOnFailure',
   'keepHeader',
   'revocationSyncStates',
@@ -150,11 +150,11 @@ const takesNothing = [
   'refusalOf',
   'refuseUncalledMiddleware',
   'requireActive',
-  'returnPromise',
+  'createAsyncHandler',
   'thumbprintOf',
   'tlsSocket',
-  'refusingServer',
-  'refusingServerNext',
+  'refusingResourceServer',
+  'refusingResourceServerNext',
 ];
 
 const named = [

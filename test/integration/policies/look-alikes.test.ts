@@ -197,8 +197,8 @@ it.each<[string, () => Promise<unknown>]>([
 ])('a resource server confirms no Authorization %s', async (_title, given) => {
   const authorization = await given();
   expect(server.isOwnAuthorization(req, authorization)).toBe(false);
-  expect(await outcomeOf(() => server.grantedOf(req, authorization))).toBe('internal_error');
+  expect(await outcomeOf(() => server.requireOwnAuthorization(req, authorization))).toBe('internal_error');
   expect(await outcomeOf(() => server.require(req, authorization, () => undefined))).toBe('internal_error');
   const own = await server.authorize(req);
-  expect(server.grantedOf(req, own)).toBe(own);
+  expect(server.requireOwnAuthorization(req, own)).toBe(own);
 });

@@ -811,8 +811,8 @@ describe('readAfresh()', () => {
 });
 
 describe('for whose sake is asked', () => {
-  const alice = { interactionId: 'a', clientNames: ['alice'] };
-  const bob = { interactionId: 'b', clientNames: ['bob'] };
+  const alice = { interactionId: 'a', countingKeys: ['alice'] };
+  const bob = { interactionId: 'b', countingKeys: ['bob'] };
   const serverOver = (read: TokenReader): TokenServer => ({
     id: '',
     sharedId: undefined,

@@ -5,8 +5,8 @@ import {
   clientSecretBasic,
   clientSecretJwt,
   clientSecretPost,
-  type HttpRequest,
   introspection,
+  type OutgoingRequest,
 } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
 
@@ -16,7 +16,7 @@ const server = { issuer, introspection_endpoint: `${issuer}/introspect` };
 
 /** A token source and the requests that it sends. */
 function readerOf(authentication: ClientAuthentication, metadata = async () => server) {
-  const requests: { readonly url: string; readonly request: HttpRequest }[] = [];
+  const requests: { readonly url: string; readonly request: OutgoingRequest }[] = [];
   const access: AuthorizationServerAccess = {
     issuer,
     audience: ['https://api.example.com'],
@@ -34,7 +34,7 @@ function readerOf(authentication: ClientAuthentication, metadata = async () => s
   return { read, requests };
 }
 
-const formOf = ({ request }: { request: HttpRequest }) =>
+const formOf = ({ request }: { request: OutgoingRequest }) =>
   Object.fromEntries(new URLSearchParams(String(request.body)));
 
 const hint = { token_type_hint: 'access_token', resource: 'a b' };
@@ -66,7 +66,7 @@ it('no request has the parameters or headers of another one that was changed', a
   const { request } = requests[0] as (typeof requests)[number];
   (request.body as URLSearchParams).set('extra', 'x');
   request.headers['x-extra'] = 'x';
-  await read('second', { interactionId: 'an-id', clientNames: [] });
+  await read('second', { interactionId: 'an-id', countingKeys: [] });
   await read('third');
   expect(requests.slice(1).map(formOf)).toEqual([
     { ...hint, token: 'second' },

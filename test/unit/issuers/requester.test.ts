@@ -3,7 +3,7 @@ import {
   ClientCertificate,
   createResourceServer,
   introspection,
-  type Requester,
+  type RequesterFacts,
   RequestRefused,
   readTokenClaims,
   type TokenReader,
@@ -42,7 +42,7 @@ it('a reader gets the token and the requester', async () => {
     optionsOver(server, alice, { tokens: () => (token, requester) => read(token, requester) }),
   );
   expect(await outcomeOf(() => resourceServer.authorize(requestOf('t')))).toBe('admitted');
-  const requester: Requester = { interactionId: id, clientNames: [alice.thumbprint] };
+  const requester: RequesterFacts = { interactionId: id, countingKeys: [alice.thumbprint] };
   expect(read.mock.calls).toEqual([['t', requester]]);
 });
 
@@ -54,7 +54,7 @@ it('introspection() that another source wraps sends the interaction id that it w
   });
   const wrapped: TokenSource = (access) => {
     const read = introspection()(access);
-    return Object.assign((token: string, requester?: Requester) => read(token, requester), {
+    return Object.assign((token: string, requester?: RequesterFacts) => read(token, requester), {
       kind: 'introspection',
     } as const);
   };

@@ -135,7 +135,7 @@ describe('a breaker that tells clients apart', () => {
     expect(await attempt('only', 'answered')).toBe('1 s');
   });
 
-  it('remembers no more than a thousand names of clients that failed', async () => {
+  it('remembers no more than a thousand counting keys of clients that failed', async () => {
     const { breaker, fail } = breakerOf(1_000_000);
     await fail(...Array.from({ length: 1_001 }, (_, index) => `client-${index}`));
     // The first is forgotten, so that its failures are counted from one.

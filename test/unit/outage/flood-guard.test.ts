@@ -19,11 +19,11 @@ const guardWith = (more: Partial<FloodRules> = {}): FloodGuard =>
 
 let turn = 0;
 
-/** Asks about a new token for `clientNames`, which turns out to be active or not. */
-function askAbout(guard: FloodGuard, clientNames: readonly string[], isActive: boolean): Promise<unknown> {
+/** Asks about a new token for `countingKeys`, which turns out to be active or not. */
+function askAbout(guard: FloodGuard, countingKeys: readonly string[], isActive: boolean): Promise<unknown> {
   turn += 1;
   const answer = isActive ? ({} as TokenClaims) : 'token_inactive';
-  return guard.limit(clientNames, `token ${turn}`, {
+  return guard.limit(countingKeys, `token ${turn}`, {
     ask: async () => answer,
     findWithoutAsking: async () => undefined,
   });
@@ -34,7 +34,7 @@ async function answerTo(guard: FloodGuard, tokens: string, sender = thumbprint):
   let answer = '';
   for (const token of tokens) {
     try {
-      await askAbout(guard, guard.clientNamesOf({} as never, sender), token === '+');
+      await askAbout(guard, guard.countingKeysOf({} as never, sender), token === '+');
       answer = 'asked about';
     } catch (error) {
       expect(error).toBeInstanceOf(RequestRefused);
@@ -98,10 +98,10 @@ describe('the allowance of a client', () => {
     const ask = vi.fn(
       () => new Promise<'token_inactive'>((resolve) => ends.push(() => resolve('token_inactive'))),
     );
-    const clientNames = guard.clientNamesOf({} as never, thumbprint);
+    const countingKeys = guard.countingKeysOf({} as never, thumbprint);
     const answers = Array.from({ length: 10 }, (_, i) =>
       guard
-        .limit(clientNames, `made up ${i}`, { ask, findWithoutAsking: async () => undefined })
+        .limit(countingKeys, `made up ${i}`, { ask, findWithoutAsking: async () => undefined })
         .catch(({ code }) => code),
     );
     await vi.waitFor(() => expect(ask).toHaveBeenCalledTimes(3));
@@ -125,10 +125,10 @@ describe('the allowance of a client', () => {
       underWay -= 1;
       return claims;
     };
-    const clientNames = guard.clientNamesOf({} as never, thumbprint);
+    const countingKeys = guard.countingKeysOf({} as never, thumbprint);
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, i) =>
-        guard.limit(clientNames, `good ${i}`, { ask, findWithoutAsking: async () => undefined }),
+        guard.limit(countingKeys, `good ${i}`, { ask, findWithoutAsking: async () => undefined }),
       ),
     );
     expect(new Set(answers)).toEqual(new Set([claims]));
@@ -137,13 +137,13 @@ describe('the allowance of a client', () => {
 
   it('a client that sends only made-up tokens does not wait on, though its allowance returns meanwhile', async () => {
     const guard = guardWith();
-    const clientNames = guard.clientNamesOf({} as never, thumbprint);
+    const countingKeys = guard.countingKeysOf({} as never, thumbprint);
     const ends: (() => void)[] = [];
     const ask = () => new Promise<'token_inactive'>((resolve) => ends.push(() => resolve('token_inactive')));
     const codes: unknown[] = [];
     const answers = Array.from({ length: 50 }, (_, i) =>
       guard
-        .limit(clientNames, `slow ${i}`, { ask, findWithoutAsking: async () => undefined })
+        .limit(countingKeys, `slow ${i}`, { ask, findWithoutAsking: async () => undefined })
         .then((answer) => codes.push(answer))
         .catch(({ code }) => codes.push(code)),
     );
@@ -163,7 +163,7 @@ describe('the allowance of a client', () => {
   });
 
   const failing = (guard: FloodGuard, name: string, code: RefusalCode) =>
-    guard.limit(guard.clientNamesOf({} as never, thumbprint), name, {
+    guard.limit(guard.countingKeysOf({} as never, thumbprint), name, {
       ask: () => Promise.reject(new RequestRefused(code)),
       findWithoutAsking: async () => undefined,
     });
@@ -209,22 +209,22 @@ describe('the allowance of a client', () => {
 
   it('a good token is asked about without any allowance left, and costs none', async () => {
     const guard = guardWith();
-    const clientNames = guard.clientNamesOf({} as never, thumbprint);
+    const countingKeys = guard.countingKeysOf({} as never, thumbprint);
     await answerTo(guard, '---');
     for (const answer of ['token_inactive', {} as TokenClaims] as const) {
       const lookups = { ask: async () => answer, findWithoutAsking: async () => undefined };
-      expect(await guard.limit(clientNames, 'known', lookups, 'known')).toBe(answer);
+      expect(await guard.limit(countingKeys, 'known', lookups, 'known')).toBe(answer);
     }
     expect(await answerTo(guard, '-')).toBe('429, 20');
   });
 
   it('one token costs one question, however often it is sent meanwhile', async () => {
     const guard = guardWith();
-    const clientNames = guard.clientNamesOf({} as never, thumbprint);
+    const countingKeys = guard.countingKeysOf({} as never, thumbprint);
     const ask = vi.fn(async () => 'token_inactive' as const);
     await Promise.all(
       Array.from({ length: 20 }, () =>
-        guard.limit(clientNames, 'one', { ask, findWithoutAsking: async () => undefined }),
+        guard.limit(countingKeys, 'one', { ask, findWithoutAsking: async () => undefined }),
       ),
     );
     expect(ask).toHaveBeenCalledOnce();
@@ -237,8 +237,8 @@ describe('the allowance of a client', () => {
     await answerTo(guard, '---');
     const claims = {} as TokenClaims;
     const ask = vi.fn();
-    const clientNames = guard.clientNamesOf({} as never, thumbprint);
-    expect(await guard.limit(clientNames, 'known', { ask, findWithoutAsking: async () => claims })).toBe(
+    const countingKeys = guard.countingKeysOf({} as never, thumbprint);
+    expect(await guard.limit(countingKeys, 'known', { ask, findWithoutAsking: async () => claims })).toBe(
       claims,
     );
     expect(ask).not.toHaveBeenCalled();
@@ -256,7 +256,7 @@ describe('the allowance of a client', () => {
 
 describe('the client names of a request', () => {
   const namesGiven = (given: string | undefined, sender?: string) =>
-    guardWith({ address: () => given }).clientNamesOf({} as never, sender);
+    guardWith({ address: () => given }).countingKeysOf({} as never, sender);
 
   it.each<[string, string | undefined, string | undefined, string[]]>([
     [
@@ -279,7 +279,7 @@ describe('the client names of a request', () => {
   });
 
   it('the address of the connection does not count if a proxy may share it', () => {
-    expect(guardWith().clientNamesOf({ socket: { remoteAddress: address } } as never, thumbprint)).toEqual([
+    expect(guardWith().countingKeysOf({ socket: { remoteAddress: address } } as never, thumbprint)).toEqual([
       thumbprint,
     ]);
   });
@@ -330,7 +330,7 @@ describe('the client names of a request', () => {
     [false, [thumbprint]],
     ['yes', [thumbprint]],
   ])('if exempt returns %j, the client names are %j', (says, expected) => {
-    expect(guardWith({ exempt: () => says as never }).clientNamesOf({} as never, thumbprint)).toEqual(
+    expect(guardWith({ exempt: () => says as never }).countingKeysOf({} as never, thumbprint)).toEqual(
       expected,
     );
   });
@@ -338,7 +338,7 @@ describe('the client names of a request', () => {
   it('the options exempt and address get the request itself', () => {
     const req = { headers: { 'x-probe': 'ours' } } as never;
     const [exempt, ofRequest] = [vi.fn(() => false), vi.fn(() => address)];
-    guardWith({ exempt, address: ofRequest }).clientNamesOf(req, undefined);
+    guardWith({ exempt, address: ofRequest }).countingKeysOf(req, undefined);
     expect([exempt.mock.calls, ofRequest.mock.calls]).toEqual([[[req]], [[req]]]);
   });
 });

@@ -43,7 +43,7 @@ describe('for whose sake a request is sent', () => {
     const sendFor = (name: string) =>
       send('https://as.example.com/x', {
         ...request,
-        requester: { interactionId: undefined, clientNames: [name] },
+        requester: { interactionId: undefined, countingKeys: [name] },
       }).catch(code);
     for (let i = 0; i < 6; i += 1) {
       await sendFor('alice');
@@ -57,7 +57,7 @@ describe('for whose sake a request is sent', () => {
     const { send } = createProtectedHttp(failing, server, rules, vi.fn());
     const sendOnce = () => send('https://as.example.com/x', request).catch(code);
     Object.defineProperty(Object.prototype, 'requester', {
-      value: { interactionId: undefined, clientNames: ['alice'] },
+      value: { interactionId: undefined, countingKeys: ['alice'] },
       configurable: true,
     });
     try {
@@ -68,7 +68,7 @@ describe('for whose sake a request is sent', () => {
       Reflect.deleteProperty(Object.prototype, 'requester');
     }
     // The failures were no client's, so that the breaker is open for every client.
-    const requester = { interactionId: undefined, clientNames: ['bob'] };
+    const requester = { interactionId: undefined, countingKeys: ['bob'] };
     expect(await send('https://as.example.com/x', { ...request, requester }).catch(code)).toBe(
       'authorization_server_not_asked',
     );

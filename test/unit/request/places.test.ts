@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { FloodGuard, placesPerClient } from '../../../packages/core/src/authorization-server/flood-guard.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
-import type { ClientNames } from '../../../packages/core/src/shared/client-names.js';
+import type { CountingKeys } from '../../../packages/core/src/shared/counting-keys.js';
 import type { TokenAnswer, TokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { runs } from '../../support/fuzzing.js';
 
@@ -224,9 +224,9 @@ describe('a question about a good token', () => {
 
 it('in any order every question is answered or refused, and the places are free in the end', async () => {
   const names = fc.constantFrom('a', 'b', 'c');
-  const clientNames = fc.oneof(
-    names.map((name): ClientNames => [name]),
-    fc.tuple(names, fc.constantFrom('x', 'y')).map((both): ClientNames => both),
+  const countingKeys = fc.oneof(
+    names.map((name): CountingKeys => [name]),
+    fc.tuple(names, fc.constantFrom('x', 'y')).map((both): CountingKeys => both),
   );
   const endings = fc.constantFrom<TokenAnswer | RequestRefused>(
     claims,
@@ -236,7 +236,7 @@ it('in any order every question is answered or refused, and the places are free 
     new RequestRefused('authorization_server_not_asked'),
   );
   const step = fc.oneof(
-    fc.record({ kind: fc.constantFrom('unknown', 'good'), clientNames, token: fc.nat(8) }),
+    fc.record({ kind: fc.constantFrom('unknown', 'good'), countingKeys, token: fc.nat(8) }),
     fc.record({ index: fc.nat(20), ending: endings }),
     fc.constant('turn' as const),
   );
@@ -255,13 +255,13 @@ it('in any order every question is answered or refused, and the places are free 
             open.splice(one.index % Math.max(1, open.length), 1)[0]?.end(one.ending);
           } else if (one.kind === 'unknown') {
             answers.push(
-              guard.limit(one.clientNames, `${one.token}`, {
-                ask: ask(one.clientNames.join()),
+              guard.limit(one.countingKeys, `${one.token}`, {
+                ask: ask(one.countingKeys.join()),
                 findWithoutAsking,
               }),
             );
           } else {
-            answers.push(guard.limitAfresh(one.clientNames, `${one.token}`, ask(one.clientNames.join())));
+            answers.push(guard.limitAfresh(one.countingKeys, `${one.token}`, ask(one.countingKeys.join())));
           }
           for (const answer of answers) {
             answer.catch(() => undefined);

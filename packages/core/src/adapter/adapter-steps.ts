@@ -6,7 +6,7 @@ import { knownStateOf, stateOf } from '../request/request-state.js';
 import type { ResourceServer } from '../resource-server.js';
 import type { HttpAnswer } from '../response/http-answer.js';
 import type { HttpRefusal } from '../response/http-refusal.js';
-import { refusingServer } from './refusing-server.js';
+import { refusingResourceServer } from './refusing-resource-server.js';
 
 /**
  * What an adapter does by means of its framework. `Exchange` is what it answers a request by: the
@@ -128,7 +128,7 @@ export function createAdapterSteps<Exchange, Next>(
     outcome: unknown,
   ): Promise<unknown> {
     try {
-      accept(server, req, exchange, server.grantedOf(req, await outcome));
+      accept(server, req, exchange, server.requireOwnAuthorization(req, await outcome));
     } catch (thrown) {
       return refuse(server, req, exchange, next, thrown);
     }
@@ -197,5 +197,5 @@ export function createAdapterSteps<Exchange, Next>(
 
 /** The guards of routes answer as the mtlsBound() did that accepted the request. */
 function acceptingServer(req: NodeRequest): ResourceServer {
-  return (knownStateOf(req)?.acceptedBy as ResourceServer | undefined) ?? refusingServer;
+  return (knownStateOf(req)?.acceptedBy as ResourceServer | undefined) ?? refusingResourceServer;
 }

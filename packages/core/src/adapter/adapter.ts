@@ -11,7 +11,7 @@ import { createMismatch } from '../shared/option-errors.js';
 import type { SharedSignalsOptions } from '../signals/signal-options.js';
 import { createSignalReceiver, type SignalReceiver } from '../signals/signal-receiver.js';
 import { type AdapterSteps, createAdapterSteps, type Framework } from './adapter-steps.js';
-import { refusingServer, refusingServerNext } from './refusing-server.js';
+import { refusingResourceServer, refusingResourceServerNext } from './refusing-resource-server.js';
 import { resourceMetadataOf } from './resource-metadata-of.js';
 
 /** The types of a framework's middleware. */
@@ -84,11 +84,10 @@ export interface Adapter<Types extends MiddlewareTypes> extends Guards<Types> {
 type Handle<Exchange, Next> = (req: NodeRequest, exchange: Exchange, next: Next) => unknown;
 
 /**
- * Returns a function that handles a request for a framework whose middleware returns promises: it
- * returns what `handle` returns, or else a promise of nothing. The promise rejects with what `handle`
- * throws.
+ * Makes the handler for a framework whose middleware returns promises: it returns what `handle` returns,
+ * or else a promise of nothing. The promise rejects with what `handle` throws.
  */
-export function returnPromise<Exchange, Next>(handle: Handle<Exchange, Next>): Handle<Exchange, Next> {
+export function createAsyncHandler<Exchange, Next>(handle: Handle<Exchange, Next>): Handle<Exchange, Next> {
   return (req, exchange, next) => {
     // A known token makes no promise here: what `next` returns is returned.
     try {
@@ -196,7 +195,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
         if (refusal === undefined) {
           return framework.pass(next);
         }
-        const server = onRefused === 'next' ? refusingServerNext : refusingServer;
+        const server = onRefused === 'next' ? refusingResourceServerNext : refusingResourceServer;
         return steps.refuse(server, req, exchange, next, refusal);
       });
     },

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { addVary } from './express-framework.js';
+import { addVary } from './express-framework-base.js';
 
 /**
  * Answers a request with an error, as a framework does. Some frameworks call it at the end of each

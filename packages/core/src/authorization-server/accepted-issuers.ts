@@ -21,7 +21,7 @@ import { settingsKeyOf } from './introspection.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
 import { createProtectedHttp, type RequestLimits, type SuspensionRules } from './protected-http.js';
-import type { Requester } from './requester.js';
+import type { RequesterFacts } from './requester.js';
 import type { TokenServer } from './token-server.js';
 
 /** An authorization server whose tokens are accepted. */
@@ -44,11 +44,11 @@ export interface AcceptedIssuer {
   readonly close: () => void;
 }
 
-type TokenQuestion = (token: string, requester?: Requester) => Promise<TokenAnswer>;
+type TokenQuestion = (token: string, requester?: RequesterFacts) => Promise<TokenAnswer>;
 
 /** A reader that settles within a time limit, and whose members were checked. */
 export interface TimedReader {
-  (token: string, requester?: Requester): Promise<TokenAnswer>;
+  (token: string, requester?: RequesterFacts): Promise<TokenAnswer>;
   readonly kind: NonNullable<TokenReader['kind']>;
   /** Undefined where the authorization server can't be asked about a token. */
   readonly introspect: TokenQuestion | undefined;
@@ -177,7 +177,7 @@ function limitTime(read: TokenReader, timeout: number): TimedReader {
       'one of another kind',
     );
   }
-  const bounded = (ask: TokenQuestion) => (token: string, requester?: Requester) =>
+  const bounded = (ask: TokenQuestion) => (token: string, requester?: RequesterFacts) =>
     withDeadline(MAX_QUESTIONS * timeout, (deadline) =>
       untilOver(deadline, () => ask(token, requester)).then(parseTokenAnswer, (error: unknown) => {
         if (deadline.isOver) {
@@ -218,11 +218,11 @@ export function createServerResolver(
   const inOrder = {
     id: 'in-order',
     sharedId: sharedIds.includes(undefined) ? undefined : sharedIds.join(),
-    read: (token: string, requester?: Requester) => askInOrder(issuers, token, requester),
+    read: (token: string, requester?: RequesterFacts) => askInOrder(issuers, token, requester),
     readIntrospects: issuers.some(({ read }) => read.kind === 'introspection'),
     isIntrospected: ({ issuer }: TokenClaims) =>
       issuers.some(({ rules, read }) => rules.issuer === issuer && read.kind === 'introspection'),
-    introspect: (token: string, { issuer }: TokenClaims, requester?: Requester) =>
+    introspect: (token: string, { issuer }: TokenClaims, requester?: RequesterFacts) =>
       issuers.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token, requester),
   };
   return (token, req) => {
@@ -258,7 +258,7 @@ function tokenServerOf({ read, sharedId }: AcceptedIssuer, id: string): TokenSer
     read,
     readIntrospects,
     isIntrospected: () => readIntrospects,
-    introspect: (token: string, _answer: TokenClaims, requester?: Requester) =>
+    introspect: (token: string, _answer: TokenClaims, requester?: RequesterFacts) =>
       read.introspect?.(token, requester),
   });
 }
@@ -270,7 +270,7 @@ function tokenServerOf({ read, sharedId }: AcceptedIssuer, id: string): TokenSer
 async function askInOrder(
   issuers: readonly AcceptedIssuer[],
   token: string,
-  requester: Requester | undefined,
+  requester: RequesterFacts | undefined,
 ): Promise<TokenAnswer> {
   let trouble: unknown;
   for (const { read } of issuers) {

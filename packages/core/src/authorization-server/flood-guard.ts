@@ -2,7 +2,7 @@ import ipaddr from 'ipaddr.js';
 import { LRUCache } from 'lru-cache';
 import { RequestRefused, TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
-import type { ClientNames } from '../shared/client-names.js';
+import type { CountingKeys } from '../shared/counting-keys.js';
 import { isPromised } from '../shared/promises.js';
 import type { TokenAnswer } from '../token/token-claims.js';
 
@@ -23,10 +23,10 @@ export interface FloodRules {
 }
 
 /**
- * The one name of all clients that nothing distinguishes: those with neither certificate nor address,
+ * The one counting key of all clients that nothing distinguishes: those with neither certificate nor address,
  * and those without certificate that no flood guard counts. No certificate or address is spelled so.
  */
-export const UNIDENTIFIED: ClientNames = Object.freeze(['without certificate and address']);
+export const UNIDENTIFIED: CountingKeys = Object.freeze(['without certificate and address']);
 
 /** Two ways to find out what a token is. */
 export interface AskOrFind {
@@ -67,7 +67,7 @@ interface Account {
 }
 
 interface Waiter {
-  readonly clientNames: ClientNames;
+  readonly countingKeys: CountingKeys;
   readonly kind: ReadingKind;
   /** When it began to wait, by the monotonic clock, in milliseconds. */
   readonly since: number;
@@ -153,7 +153,7 @@ export function placesPerClient(maxConcurrent: number): number {
 
 /**
  * Limits how many readings that find no active token a client causes, and how many readings it has
- * under way. A client has an account under each of its names: its certificate and its address. In
+ * under way. A client has an account for each of its counting keys: its certificate and its address. In
  * a reading the token source finds out what a token is: the authorization server is asked, or a JWT is
  * verified. A reading takes one from the allowance of each account of its client when it begins, so
  * requests at once can't cause more readings than the allowance. A client without allowance still
@@ -180,16 +180,16 @@ export class FloodGuard {
   }
 
   /**
-   * Returns the names of the client that sent a request; none for one that is exempt. Clients without
+   * Returns the counting keys of the client that sent a request; none for one that is exempt. Clients without
    * certificate and address are counted as one.
    */
-  clientNamesOf(req: NodeRequest, thumbprint: string | undefined): ClientNames {
+  countingKeysOf(req: NodeRequest, thumbprint: string | undefined): CountingKeys {
     const { address, exempt } = this.#rules;
     if (atOnce('exempt', exempt?.(req)) === true) {
       return [];
     }
-    const names = [thumbprint, networkOf(addressIn(address?.(req)))].filter((name) => name !== undefined);
-    return names.length === 0 ? UNIDENTIFIED : names;
+    const keys = [thumbprint, networkOf(addressIn(address?.(req)))].filter((key) => key !== undefined);
+    return keys.length === 0 ? UNIDENTIFIED : keys;
   }
 
   /**
@@ -200,15 +200,15 @@ export class FloodGuard {
    * @param key names the token and the server that is asked
    */
   limit(
-    clientNames: ClientNames,
+    countingKeys: CountingKeys,
     key: string,
     { ask, findWithoutAsking }: AskOrFind,
     kind: ReadingKind = 'unknown',
   ): Promise<TokenAnswer> {
-    const name = JSON.stringify([...clientNames, key]);
+    const name = JSON.stringify([...countingKeys, key]);
     const open =
       this.#openReadings.get(name) ??
-      this.#askWithPlace(clientNames, kind, ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(
+      this.#askWithPlace(countingKeys, kind, ask, (refusal) => findOr(findWithoutAsking, refusal)).finally(
         () => this.#openReadings.delete(name),
       );
     this.#openReadings.set(name, open);
@@ -222,15 +222,15 @@ export class FloodGuard {
    *
    * @param key names the token and the server that is asked
    */
-  limitAfresh(clientNames: ClientNames, key: string, ask: AskOrFind['ask']): Promise<TokenAnswer> {
-    const name = JSON.stringify([...clientNames, key]);
-    const next = this.#nextAfresh.get(name) ?? this.#askNext(name, clientNames, ask);
+  limitAfresh(countingKeys: CountingKeys, key: string, ask: AskOrFind['ask']): Promise<TokenAnswer> {
+    const name = JSON.stringify([...countingKeys, key]);
+    const next = this.#nextAfresh.get(name) ?? this.#askNext(name, countingKeys, ask);
     this.#nextAfresh.set(name, next);
     return next;
   }
 
   /** Asks when the open reading of the token has ended, and the client has a place. */
-  async #askNext(name: string, clientNames: ClientNames, ask: AskOrFind['ask']): Promise<TokenAnswer> {
+  async #askNext(name: string, countingKeys: CountingKeys, ask: AskOrFind['ask']): Promise<TokenAnswer> {
     const begin = (): Promise<TokenAnswer> => {
       this.#nextAfresh.delete(name);
       const asked = ask().finally(() => this.#openAfresh.delete(name));
@@ -239,7 +239,7 @@ export class FloodGuard {
     };
     // One token holds one place: a reading that is under way ends first.
     await this.#openAfresh.get(name)?.catch(() => undefined);
-    return this.#askWithPlace(clientNames, 'known', begin, (refusal) => {
+    return this.#askWithPlace(countingKeys, 'known', begin, (refusal) => {
       this.#nextAfresh.delete(name);
       throw refusal;
     });
@@ -247,12 +247,12 @@ export class FloodGuard {
 
   /** Takes what a reading needs, waits for it where that may help, asks, and gives it back. */
   async #askWithPlace(
-    clientNames: ClientNames,
+    countingKeys: CountingKeys,
     kind: ReadingKind,
     ask: AskOrFind['ask'],
     onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
   ): Promise<TokenAnswer> {
-    const taking = this.#takeOrWait(clientNames, kind);
+    const taking = this.#takeOrWait(countingKeys, kind);
     // A reading that has its place begins at once: a resource server that is closed next waits for
     // it.
     const { accounts, refusal } = 'then' in taking ? await taking : taking;
@@ -272,14 +272,14 @@ export class FloodGuard {
     }
   }
 
-  #takeOrWait(clientNames: ClientNames, kind: ReadingKind): Taken | Refused | Promise<Taken | Refused> {
-    const taken = this.#take(clientNames, kind);
+  #takeOrWait(countingKeys: CountingKeys, kind: ReadingKind): Taken | Refused | Promise<Taken | Refused> {
+    const taken = this.#take(countingKeys, kind);
     if (taken.waitFor === undefined) {
       return taken;
     }
     const waiting = taken.waitFor.waiting[kind];
     return waiting.length < MAX_WAITING
-      ? new Promise((resolve) => void waiting.push({ clientNames, kind, since: performance.now(), resolve }))
+      ? new Promise((resolve) => void waiting.push({ countingKeys, kind, since: performance.now(), resolve }))
       : { refusal: tooManyWait() };
   }
 
@@ -289,8 +289,8 @@ export class FloodGuard {
    * tokens waits for that rather than be refused. A client whose last readings, as many as its
    * allowance, found no active token does not wait.
    */
-  #take(clientNames: ClientNames, kind: ReadingKind): Taken | Refused | Delayed {
-    const accounts = clientNames.map((name) => this.#accountOf(name));
+  #take(countingKeys: CountingKeys, kind: ReadingKind): Taken | Refused | Delayed {
+    const accounts = countingKeys.map((key) => this.#accountOf(key));
     const isUnknown = kind === 'unknown';
     const short = accounts.filter(
       ({ left, underWay, places }) => underWay >= places || (isUnknown && left < 1),
@@ -335,7 +335,7 @@ export class FloodGuard {
       }
       account.places = this.#placesAfter(outcome, account.places);
     }
-    // The address is the last name of a client and goes first here: a client there that waits for it is
+    // The address is the last key of a client and goes first here: a client there that waits for it is
     // before the next reading of the client whose certificate has a place now.
     for (const account of accounts.toReversed()) {
       this.#serve(account);
@@ -368,7 +368,7 @@ export class FloodGuard {
 
   #serveKind(account: Account, waiting: Waiter[]): void {
     for (let waiter = waiting[0]; waiter !== undefined; waiter = waiting[0]) {
-      const outcome = this.#take(waiter.clientNames, waiter.kind);
+      const outcome = this.#take(waiter.countingKeys, waiter.kind);
       if (outcome.waitFor === account) {
         return;
       }
@@ -381,8 +381,8 @@ export class FloodGuard {
     }
   }
 
-  #accountOf(name: string): Account {
-    const known = this.#accounts.get(name);
+  #accountOf(key: string): Account {
+    const known = this.#accounts.get(key);
     if (known !== undefined) {
       this.#refill(known);
       return known;
@@ -398,7 +398,7 @@ export class FloodGuard {
       first: 'unknown',
       waiting: { unknown: [], known: [] },
     };
-    this.#accounts.set(name, account);
+    this.#accounts.set(key, account);
     return account;
   }
 

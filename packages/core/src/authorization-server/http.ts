@@ -10,7 +10,7 @@ import { redactUrl } from '../shared/shown-url.js';
 import type { CertificateAndKey, ReadCertificateAndKey } from './client-identity.js';
 import { nodeFetch } from './lazy-modules.js';
 import { type AgentFactory, createPool, type Pool, type PooledExchange } from './pool.js';
-import type { Requester } from './requester.js';
+import type { RequesterFacts } from './requester.js';
 import { createWholeAnswer } from './whole-answer.js';
 
 /** Limits and settings of the requests that your API sends to the authorization server. */
@@ -30,8 +30,8 @@ export interface HttpRules {
   readonly fetch: typeof globalThis.fetch | undefined;
 }
 
-/** A request: what oauth4webapi sets, and what this package adds. */
-export interface HttpRequest {
+/** A request of this API to an authorization server: what oauth4webapi sets, and what this package adds. */
+export interface OutgoingRequest {
   readonly method: string;
   readonly headers: Record<string, string>;
   readonly body?: URLSearchParams | string | null | undefined;
@@ -46,16 +46,16 @@ export interface HttpRequest {
    */
   readonly wasCounted?: boolean;
   /** The requester that a `TokenReader` was called with. Default: no client caused this request. */
-  readonly requester?: Requester | undefined;
+  readonly requester?: RequesterFacts | undefined;
 }
 
 /** A request that belongs to a question, whose deadline it has. */
-export interface TimedRequest extends HttpRequest {
+export interface TimedRequest extends OutgoingRequest {
   readonly deadline: Deadline;
 }
 
 /** Sends one request and resolves with the whole answer; rejects with `RequestRefused`. */
-export type Http = (url: string, request: HttpRequest) => Promise<Response>;
+export type Http = (url: string, request: OutgoingRequest) => Promise<Response>;
 
 /**
  * Thrown when a connection that an earlier exchange had used broke, or stayed silent. This says
@@ -97,7 +97,7 @@ export function createHttp(
 /** Runs `work` by the deadline of the request's question, or by one of its own. */
 export function withRequestDeadline<T>(
   timeout: number,
-  request: HttpRequest,
+  request: OutgoingRequest,
   work: (request: TimedRequest) => Promise<T>,
 ): Promise<T> {
   if ('deadline' in request && Deadline.isDeadline(request.deadline)) {
@@ -112,9 +112,9 @@ export function withRequestDeadline<T>(
 export class QuestionRequest implements TimedRequest {
   readonly method: string;
   readonly headers: Record<string, string>;
-  readonly body: HttpRequest['body'];
+  readonly body: OutgoingRequest['body'];
   readonly wasCounted: boolean;
-  readonly requester: Requester | undefined;
+  readonly requester: RequesterFacts | undefined;
   readonly deadline: Deadline;
 
   constructor(request: Omit<TimedRequest, 'signal'>) {

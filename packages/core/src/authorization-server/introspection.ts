@@ -30,7 +30,7 @@ import { createIntrospectionRequests } from './introspection-request.js';
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
 import { retryBroken } from './protected-http.js';
-import type { Requester } from './requester.js';
+import type { RequesterFacts } from './requester.js';
 import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
 import {
   readSignedAnswer,
@@ -169,7 +169,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
       requestJwtResponse: format !== undefined,
     });
     let checked: { readonly server: AuthorizationServer; readonly endpoint: string } | undefined;
-    const ask = async (token: string, requester?: Requester): Promise<TokenAnswer> => {
+    const ask = async (token: string, requester?: RequesterFacts): Promise<TokenAnswer> => {
       const server = await metadata(requester);
       if (checked?.server !== server) {
         checked = { server, endpoint: introspectionEndpoint(server, viaMutualTls) };
@@ -205,7 +205,7 @@ export function introspection(options: IntrospectionOptions = {}): TokenSource {
         throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, explainInvalid(error));
       }
     };
-    const introspect = (token: string, requester?: Requester): Promise<TokenAnswer> =>
+    const introspect = (token: string, requester?: RequesterFacts): Promise<TokenAnswer> =>
       traceIntrospection({ issuer, interactionId: requester?.interactionId }, () => ask(token, requester));
     const ready = async (): Promise<void> => {
       const answer = await ask(randomBytes(32).toString('base64url'));
@@ -245,7 +245,7 @@ function rethrowWithoutMessage(error: unknown): never {
 }
 
 /** FAPI's interaction id goes on to the authorization server (FAPI 1.0 Part 1 §6.2.1). */
-function interactionHeaders(requester: Requester | undefined): Record<string, string> {
+function interactionHeaders(requester: RequesterFacts | undefined): Record<string, string> {
   const interactionId = requester?.interactionId;
   return interactionId === undefined ? {} : { [interactionHeader]: interactionId };
 }

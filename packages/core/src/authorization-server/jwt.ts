@@ -27,7 +27,7 @@ import {
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
 import { decryptionKeys, decryptJwt } from './nested-jwt.js';
-import type { Requester } from './requester.js';
+import type { RequesterFacts } from './requester.js';
 import { JwtRejected, type JwtRules, type VerifiedJwt, verifyJwt } from './verified-jwt.js';
 
 /** Those without which a token is not accepted, whatever the options say. */
@@ -143,7 +143,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
       clockTolerance,
       requiredClaims: alwaysRequired,
     };
-    const read = async (token: string, requester?: Requester): Promise<TokenAnswer> => {
+    const read = async (token: string, requester?: RequesterFacts): Promise<TokenAnswer> => {
       // A JWT in another spelling would be unknown here, and would not be the one that was
       // revoked.
       if (!isCanonical(token)) {
@@ -173,7 +173,7 @@ export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSour
     const ask = introspection(access);
     const introspect = mapping.isStandard
       ? ask
-      : async (token: string, requester?: Requester): Promise<TokenAnswer> =>
+      : async (token: string, requester?: RequesterFacts): Promise<TokenAnswer> =>
           readAnswer(await ask(token, requester), mapping);
     const allReady = async (): Promise<void> => {
       await ready();

@@ -7,7 +7,7 @@ import { isHttpsUrl } from '../shared/option-rules.js';
 import { redactUrl } from '../shared/shown-url.js';
 import type { Http } from './http.js';
 import type { ReadServerMetadata } from './metadata.js';
-import type { Requester } from './requester.js';
+import type { RequesterFacts } from './requester.js';
 import { serverTrouble } from './retry-after.js';
 
 /** Seconds for which keys are used before they are fetched again. */
@@ -44,7 +44,7 @@ export interface KeySet {
 /** The client for whose token keys are needed. */
 export interface KeysCaller {
   /** The fetch that several callers wait for is sent for the first of them. */
-  readonly requester?: Requester | undefined;
+  readonly requester?: RequesterFacts | undefined;
   /** Callers that may wait before this one. Default 1,000. */
   readonly mostWaiting?: number;
 }
@@ -96,7 +96,10 @@ export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): Remo
     }
   }
 
-  async function fetchWhenPermitted(uri: string, requester: Requester | undefined): Promise<FetchedKeySet> {
+  async function fetchWhenPermitted(
+    uri: string,
+    requester: RequesterFacts | undefined,
+  ): Promise<FetchedKeySet> {
     await waitForPermit();
     next = undefined;
     const fetching = fetchKeys(uri, http, latest, requester);
@@ -125,12 +128,12 @@ export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): Remo
     }
   }
 
-  function scheduled(uri: string, requester: Requester | undefined): Promise<FetchedKeySet> {
+  function scheduled(uri: string, requester: RequesterFacts | undefined): Promise<FetchedKeySet> {
     next ??= fetchWhenPermitted(uri, requester);
     return next;
   }
 
-  async function currentUri(mostWaiting: number, requester: Requester | undefined): Promise<string> {
+  async function currentUri(mostWaiting: number, requester: RequesterFacts | undefined): Promise<string> {
     const read = () => metadata(requester);
     // Where keys are known, the metadata are known too.
     return keySetUri(await (latest === undefined ? join(mostWaiting, read) : read()));
@@ -156,7 +159,7 @@ async function fetchKeys(
   uri: string,
   http: Http,
   before: FetchedKeySet | undefined,
-  requester: Requester | undefined,
+  requester: RequesterFacts | undefined,
 ): Promise<FetchedKeySet> {
   const askedAt = performance.now();
   const response = await http(uri, {

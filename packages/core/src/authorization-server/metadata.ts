@@ -15,14 +15,14 @@ import { describeError } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { describeClaim } from '../token/token-rejection.js';
 import type { Http } from './http.js';
-import type { Requester } from './requester.js';
+import type { RequesterFacts } from './requester.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
 
 /**
  * The authorization server's metadata, discovered when first needed. Rejects with `RequestRefused`.
  * A discovery that several callers wait for is sent for the `requester` of the first.
  */
-export type ReadServerMetadata = (requester?: Requester) => Promise<AuthorizationServer>;
+export type ReadServerMetadata = (requester?: RequesterFacts) => Promise<AuthorizationServer>;
 
 // RFC 8414 §3 first; servers that know OpenID Connect Discovery alone answer at the second.
 const discoveryLocations = ['oauth2', 'oidc'] as const;
@@ -75,7 +75,7 @@ export function createDiscovery(
   let pause = FIRST_PAUSE;
   let discovery: Promise<AuthorizationServer> | undefined;
 
-  async function discoverOnce(requester: Requester | undefined): Promise<AuthorizationServer> {
+  async function discoverOnce(requester: RequesterFacts | undefined): Promise<AuthorizationServer> {
     const send: Http = (url, request) => http(url, { ...request, requester });
     try {
       const server = await withTimeoutSignal(timeout, (signal) => discover(issuer, send, signal));

@@ -7,10 +7,10 @@ import {
   CircuitBreaker,
   CircuitOpen,
 } from '../shared/circuit-breaker.js';
-import type { ClientNames } from '../shared/client-names.js';
+import type { CountingKeys } from '../shared/counting-keys.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { ConcurrencyLimit } from './concurrency-limit.js';
-import { type Http, type HttpRequest, StaleConnection, withRequestDeadline } from './http.js';
+import { type Http, type OutgoingRequest, StaleConnection, withRequestDeadline } from './http.js';
 import { isOfActiveToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
 import { headerOf } from './whole-answer.js';
@@ -101,10 +101,10 @@ export function createProtectedHttp(
   const send: Http = async (url, request) => {
     const name = nameOf(url);
     const { breaker, exchanges } = endpointOf(name);
-    const { clientNames, kind } = causeOf(request);
+    const { countingKeys, kind } = causeOf(request);
     try {
       // A request that finds the breaker open need not queue to learn it.
-      breaker.check(clientNames, kind);
+      breaker.check(countingKeys, kind);
       if (exchanges.count >= maxConcurrent + maxQueued) {
         throw createNotAskedRefusal(
           `${maxConcurrent} exchanges with ${name} are under way and ${maxQueued} wait ` +
@@ -123,7 +123,7 @@ export function createProtectedHttp(
               const outcome = isLate && isTimeout(error) ? 'inconclusive' : classifyOutcome(response, error);
               return wasCounted && outcome !== 'answered' ? 'inconclusive' : outcome;
             },
-            clientNames,
+            countingKeys,
             kind,
           );
         };
@@ -141,16 +141,19 @@ export function createProtectedHttp(
 }
 
 /**
- * Returns the names of the client for which a request is sent, none where no client caused it, and
+ * Returns the counting keys of the client for which a request is sent, none where no client caused it, and
  * whether the client can have made up what the request is about.
  */
-function causeOf(request: HttpRequest): { readonly clientNames: ClientNames; readonly kind: AttemptKind } {
+function causeOf(request: OutgoingRequest): {
+  readonly countingKeys: CountingKeys;
+  readonly kind: AttemptKind;
+} {
   // A token source of the user's own may make the request: a changed `Object.prototype` names no client.
   const requester = Object.hasOwn(request, 'requester') ? request.requester : undefined;
   if (requester === undefined) {
-    return { clientNames: [], kind: 'unknown' };
+    return { countingKeys: [], kind: 'unknown' };
   }
-  return { clientNames: requester.clientNames, kind: isOfActiveToken(requester) ? 'known' : 'unknown' };
+  return { countingKeys: requester.countingKeys, kind: isOfActiveToken(requester) ? 'known' : 'unknown' };
 }
 
 function createEndpoint(

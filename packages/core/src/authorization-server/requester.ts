@@ -1,29 +1,29 @@
 /**
- * For whose sake an authorization server is asked. A token source passes it on with the requests
- * that it sends, and to the sources that it calls.
+ * What is known of the request and of the client for which an authorization server is asked. A token source
+ * passes it on with the requests that it sends, and to the sources that it calls.
  */
-export interface Requester {
+export interface RequesterFacts {
   /** `x-fapi-interaction-id` of the request; undefined where it has none. */
   readonly interactionId: string | undefined;
   /**
-   * Names of the client: its certificate, its address. Failures of the authorization server count
-   * for that client first.
+   * What the client is counted by: the thumbprint of its certificate, its address. Failures of the
+   * authorization server count for that client first.
    */
-  readonly clientNames: readonly string[];
+  readonly countingKeys: readonly string[];
 }
 
 /** The requesters of questions about known tokens. */
-const ofActiveTokens = new WeakSet<Requester>();
+const ofActiveTokens = new WeakSet<RequesterFacts>();
 
 /**
  * Marks a requester: it asks about a token of which the authorization server said that it is
  * active. A copy of the requester is not marked.
  */
-export function markAsOfActiveToken(requester: Requester): void {
+export function markAsOfActiveToken(requester: RequesterFacts): void {
   ofActiveTokens.add(requester);
 }
 
 /** Returns whether `markAsOfActiveToken()` marked this very object. */
-export function isOfActiveToken(requester: Requester): boolean {
+export function isOfActiveToken(requester: RequesterFacts): boolean {
   return ofActiveTokens.has(requester);
 }

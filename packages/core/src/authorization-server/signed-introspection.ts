@@ -4,7 +4,7 @@ import { algorithmList, permittedByDefault, type SignatureAlgorithm } from '../j
 import { type OptionsOf, optional, optionGroup, type SettingsOf } from '../shared/option-group.js';
 import type { RemoteKeys } from './key-set.js';
 import { decryptionKeys, decryptJwt } from './nested-jwt.js';
-import type { Requester } from './requester.js';
+import type { RequesterFacts } from './requester.js';
 import { type JwtRules, verifyJwt } from './verified-jwt.js';
 
 export const signedAnswerOptions = optionGroup({
@@ -53,7 +53,7 @@ export async function readSignedAnswer(
   jwt: string,
   keys: RemoteKeys,
   rules: SignedAnswerRules,
-  requester?: Requester,
+  requester?: RequesterFacts,
 ): Promise<Record<string, unknown>> {
   const { issuer, clientId, audience, clockTolerance, algorithms, format } = rules;
   const options: JwtRules = {

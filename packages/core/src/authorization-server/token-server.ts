@@ -1,5 +1,5 @@
 import type { TokenAnswer, TokenClaims } from '../token/token-claims.js';
-import type { Requester } from './requester.js';
+import type { RequesterFacts } from './requester.js';
 
 /** The authorization server that a token is checked with. */
 export interface TokenServer {
@@ -11,7 +11,7 @@ export interface TokenServer {
    */
   readonly sharedId: string | undefined;
   /** Reads the token, and asks the authorization server for the sake of `requester`. */
-  readonly read: (token: string, requester?: Requester) => Promise<TokenAnswer>;
+  readonly read: (token: string, requester?: RequesterFacts) => Promise<TokenAnswer>;
   /**
    * Whether `read` may ask the authorization server, rather than read what the token says of
    * itself.
@@ -34,6 +34,6 @@ export interface TokenServer {
   readonly introspect?: (
     token: string,
     answer: TokenClaims,
-    requester?: Requester,
+    requester?: RequesterFacts,
   ) => Promise<TokenAnswer> | undefined;
 }

@@ -10,7 +10,7 @@ import {
 } from '../token/token-rejection.js';
 import type { KeyHeader, RemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
-import type { Requester } from './requester.js';
+import type { RequesterFacts } from './requester.js';
 
 /**
  * A JWT that is refused for its own fault, as opposed to a failure of the authorization server or
@@ -107,7 +107,7 @@ export async function verifyJwt(
   jwt: string,
   keys: RemoteKeys,
   rules: JwtRules,
-  requester?: Requester,
+  requester?: RequesterFacts,
 ): Promise<VerifiedJwt> {
   const arrivedAt = performance.now();
   const header = readHeader(jwt, rules);

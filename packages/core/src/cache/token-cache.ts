@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Requester } from '../authorization-server/requester.js';
+import type { RequesterFacts } from '../authorization-server/requester.js';
 import type { TokenServer } from '../authorization-server/token-server.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
@@ -76,7 +76,7 @@ interface Reading {
   /** Names the answers to it, apart from those of another authorization server. */
   readonly key: string;
   /** Undefined where no request is known. */
-  readonly requester: Requester | undefined;
+  readonly requester: RequesterFacts | undefined;
 }
 
 /** An answer, and how long it is fresh: it must be so by both clocks. */
@@ -159,7 +159,7 @@ export class TokenCache {
     token: string,
     server: TokenServer,
     presented: Presented,
-    requesterOf: ((presented: Presented) => Requester | undefined) | undefined,
+    requesterOf: ((presented: Presented) => RequesterFacts | undefined) | undefined,
     hash = hashOf(token),
     now = Date.now(),
   ): TokenAnswer | undefined {
@@ -195,13 +195,13 @@ export class TokenCache {
   #refresh<Presented>(
     about: Omit<Reading, 'requester'>,
     presented: Presented,
-    requesterOf: (presented: Presented) => Requester | undefined,
+    requesterOf: (presented: Presented) => RequesterFacts | undefined,
   ): void {
     const { maxRefreshes = Number.POSITIVE_INFINITY } = this.#rules;
     if (this.#isSettling || this.#refreshes >= maxRefreshes || this.#openReadings.has(about.key)) {
       return;
     }
-    let requester: Requester | undefined;
+    let requester: RequesterFacts | undefined;
     try {
       requester = requesterOf(presented);
     } catch {
@@ -227,7 +227,7 @@ export class TokenCache {
   readThrough(
     token: string,
     server: TokenServer,
-    requester?: Requester,
+    requester?: RequesterFacts,
     hash = hashOf(token),
   ): Promise<TokenAnswer> {
     const reading = createReading(token, server, requester, hash);
@@ -288,7 +288,7 @@ export class TokenCache {
    * a rejection. Requests with the same token join the next reading, which is made for the
    * `requester` of the first.
    */
-  readAfresh(token: string, server: TokenServer, requester?: Requester): Promise<TokenAnswer> {
+  readAfresh(token: string, server: TokenServer, requester?: RequesterFacts): Promise<TokenAnswer> {
     const reading = createReading(token, server, requester);
     const name = `${reading.key} afresh`;
     return this.#decideAtEnd(() => this.#joinNext(name, () => this.#readAndCacheRejection(reading)));
@@ -684,7 +684,7 @@ export class TokenCache {
 function createReading(
   token: string,
   server: TokenServer,
-  requester: Requester | undefined,
+  requester: RequesterFacts | undefined,
   hash = hashOf(token),
 ): Reading {
   return { token, server, hash, key: hash + server.id, requester };

@@ -134,8 +134,9 @@ export interface CertificateEvent {
  */
 export interface BreakerEvent {
   /**
-   * The issuer whose authorization server it is, or the `transmitter` of `sharedSignals()`. They are
-   * the same text if the authorization server is the transmitter: then `endpoint` tells which it is.
+   * Which server it is: the issuer of an authorization server, or the `transmitter` of `sharedSignals()`.
+   * They are the same text if the authorization server is the transmitter: then `endpoint` shows which it
+   * is. Metrics have the label `issuer` for both.
    */
   readonly issuer: string;
   /** The URL of the endpoint, without user name and query. */

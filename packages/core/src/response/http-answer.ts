@@ -1,4 +1,4 @@
-/** An HTTP answer, for any framework to send as it is. */
+/** An HTTP answer to a client, for any framework to send as it is. */
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;

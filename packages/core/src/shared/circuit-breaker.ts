@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { ClientNames } from './client-names.js';
+import type { CountingKeys } from './counting-keys.js';
 
 /** When to pause the requests to an endpoint that fails. */
 export interface CircuitBreakerRules {
@@ -53,10 +53,10 @@ class Streak {
 }
 
 /**
- * How many names of clients with failures are remembered. Beyond that number the client that failed
+ * How many counting keys of clients with failures are remembered. Beyond that number the client that failed
  * longest ago is forgotten: its next failure counts as its first.
  */
-const MAX_NAMES = 1_000;
+const MAX_KEYS = 1_000;
 
 /**
  * The breaker opens for all after this many times `maxFailures` in a row, also if one client may have
@@ -66,11 +66,11 @@ const ONE_CLIENTS_FACTOR = 20;
 
 /** The failures of attempts of one kind since the last answer. */
 class Tally {
-  /** Of each client, by each of its names. */
-  readonly streaks = new LRUCache<string, Streak>({ max: MAX_NAMES });
+  /** Of each client, by each of its counting keys. */
+  readonly streaks = new LRUCache<string, Streak>({ max: MAX_KEYS });
   /** Of all clients. */
   all = new Streak();
-  /** The failures in a row: each named client counts once, each failure without a name counts too. */
+  /** The failures in a row: each client with a key counts once, each failure without a key counts too. */
   distinctFailures = 0;
 
   /** Whether nothing failed since the last answer, so that there is nothing to clear either. */
@@ -78,8 +78,8 @@ class Tally {
     return this.distinctFailures === 0 && this.all.failures === 0 && this.streaks.size === 0;
   }
 
-  streaksOf(clientNames: ClientNames): Streak[] {
-    return clientNames.map((name) => this.streaks.get(name)).filter((streak) => streak !== undefined);
+  streaksOf(countingKeys: CountingKeys): Streak[] {
+    return countingKeys.map((key) => this.streaks.get(key)).filter((streak) => streak !== undefined);
   }
 
   clear(): void {
@@ -119,8 +119,8 @@ export class CircuitBreaker {
   }
 
   /** Throws `CircuitOpen` when no attempt of this kind may be made now for this client. */
-  check(clientNames: ClientNames = [], kind: AttemptKind = 'unknown'): void {
-    const wait = this.#waitOf(clientNames, this.#tallies[kind]);
+  check(countingKeys: CountingKeys = [], kind: AttemptKind = 'unknown'): void {
+    const wait = this.#waitOf(countingKeys, this.#tallies[kind]);
     if (wait > 0) {
       throw new CircuitOpen(wait / 1000, kind);
     }
@@ -130,50 +130,50 @@ export class CircuitBreaker {
   async run<T>(
     attempt: () => Promise<T>,
     classify: (result: T | undefined, error: unknown) => AttemptOutcome,
-    clientNames: ClientNames = [],
+    countingKeys: CountingKeys = [],
     kind: AttemptKind = 'unknown',
   ): Promise<T> {
-    this.check(clientNames, kind);
+    this.check(countingKeys, kind);
     const tally = this.#tallies[kind];
-    const probed = this.#openStreaks(clientNames, tally);
+    const probed = this.#openStreaks(countingKeys, tally);
     for (const streak of probed) {
       streak.isProbing = true;
     }
     try {
       const result = await attempt();
-      this.#record(classify(result, undefined), clientNames, tally, probed);
+      this.#record(classify(result, undefined), countingKeys, tally, probed);
       return result;
     } catch (error) {
-      this.#record(classify(undefined, error), clientNames, tally, probed);
+      this.#record(classify(undefined, error), countingKeys, tally, probed);
       throw error;
     }
   }
 
   /** Milliseconds. */
-  #waitOf(clientNames: ClientNames, tally: Tally): number {
+  #waitOf(countingKeys: CountingKeys, tally: Tally): number {
     if (tally.areNone) {
       return 0;
     }
     const { probeInterval } = this.#rules;
-    const waits = this.#openStreaks(clientNames, tally).map((streak) => streak.wait(probeInterval));
+    const waits = this.#openStreaks(countingKeys, tally).map((streak) => streak.wait(probeInterval));
     const wait = Math.max(0, ...waits);
     // A client that failed lets others try first.
     const { all } = tally;
-    const isLater = this.#isOpenForAll(tally) && !all.isProbing && tally.streaksOf(clientNames).length > 0;
+    const isLater = this.#isOpenForAll(tally) && !all.isProbing && tally.streaksOf(countingKeys).length > 0;
     return isLater ? Math.max(wait, all.wait(probeInterval) + probeInterval * 1000) : wait;
   }
 
   /** The streaks by which the breaker is open for this client. */
-  #openStreaks(clientNames: ClientNames, tally: Tally): Streak[] {
+  #openStreaks(countingKeys: CountingKeys, tally: Tally): Streak[] {
     if (tally.areNone) {
       return [];
     }
     if (this.#isOpenForAll(tally)) {
       return [tally.all];
     }
-    const streaks = tally.streaksOf(clientNames);
+    const streaks = tally.streaksOf(countingKeys);
     const isOpen =
-      streaks.length === clientNames.length &&
+      streaks.length === countingKeys.length &&
       streaks.every((streak) => streak.failures >= this.#rules.maxFailures);
     return isOpen ? streaks : [];
   }
@@ -183,13 +183,18 @@ export class CircuitBreaker {
     return distinctFailures >= maxFailures || all.failures >= maxFailures * ONE_CLIENTS_FACTOR;
   }
 
-  #record(outcome: AttemptOutcome, clientNames: ClientNames, tally: Tally, probed: readonly Streak[]): void {
+  #record(
+    outcome: AttemptOutcome,
+    countingKeys: CountingKeys,
+    tally: Tally,
+    probed: readonly Streak[],
+  ): void {
     for (const streak of probed) {
       streak.isProbing = false;
     }
     // What was under way when the breaker opened says nothing of now. After `inconclusive` the next
     // attempt may be made at once.
-    const wasUnderWay = probed.length === 0 && this.#openStreaks(clientNames, tally).length > 0;
+    const wasUnderWay = probed.length === 0 && this.#openStreaks(countingKeys, tally).length > 0;
     if (wasUnderWay || outcome === 'inconclusive') {
       return;
     }
@@ -201,10 +206,10 @@ export class CircuitBreaker {
     }
     const rest = typeof outcome === 'object' ? outcome.restFor : 0;
     const nextAttempt = performance.now() + Math.max(this.#rules.probeInterval, rest) * 1000;
-    tally.distinctFailures += tally.streaksOf(clientNames).length === 0 ? 1 : 0;
-    const streaks = clientNames.map((name) => tally.streaks.get(name) ?? new Streak());
-    clientNames.forEach((name, index) => {
-      tally.streaks.set(name, streaks[index]);
+    tally.distinctFailures += tally.streaksOf(countingKeys).length === 0 ? 1 : 0;
+    const streaks = countingKeys.map((key) => tally.streaks.get(key) ?? new Streak());
+    countingKeys.forEach((key, index) => {
+      tally.streaks.set(key, streaks[index]);
     });
     for (const streak of [tally.all, ...streaks]) {
       streak.failures += 1;
@@ -214,7 +219,7 @@ export class CircuitBreaker {
       // One client may have caused all of it: the others wait no longer than they must.
       tally.all.nextAttempt = performance.now() + this.#rules.probeInterval * 1000;
     }
-    if (this.#openStreaks(clientNames, tally).length > 0) {
+    if (this.#openStreaks(countingKeys, tally).length > 0) {
       this.#show(true);
     }
   }

@@ -1,10 +1,10 @@
-export { type CertificateRequest, createTestCertificate } from './test-certificate.js';
+export { createTestCertificate, type TestCertificateOptions } from './test-certificate.js';
 export type { TestCertificateAuthority } from './test-certificate-authority.js';
 export type { TestKey, TestKeyAlgorithm } from './test-key.js';
 export {
   createTestKit,
-  type ProofRequest,
   type TestKit,
   type TestKitOptions,
-  type TokenRequest,
+  type TestProofOptions,
+  type TestTokenOptions,
 } from './test-kit.js';

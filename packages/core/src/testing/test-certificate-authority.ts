@@ -2,14 +2,14 @@ import { randomUUID, webcrypto } from 'node:crypto';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { x509 } from '../certificate/lazy-x509.js';
 import { createMismatch } from '../shared/option-errors.js';
-import { type CertificateRequest, issueTestCertificate, testKeyAlgorithm } from './test-certificate.js';
+import { issueTestCertificate, type TestCertificateOptions, testKeyAlgorithm } from './test-certificate.js';
 
 /** A certificate authority for tests of `certificatePolicy.authorities` and `revocationCheck`, in memory. */
 export interface TestCertificateAuthority {
   /** Its own certificate in PEM, for `certificatePolicy.authorities`. */
   readonly certificate: string;
   /** A client certificate that the authority issues. */
-  createCertificate(wanted?: CertificateRequest): Promise<ClientCertificate>;
+  createCertificate(wanted?: TestCertificateOptions): Promise<ClientCertificate>;
   /**
    * A revocation list in PEM that names these certificates, for a file of
    * `certificatePolicy.revocationCheck.crlFiles`. It is valid for an hour.
@@ -59,7 +59,7 @@ export async function createTestCertificateAuthority(
   const issuer = { name: subject, key: keys.privateKey };
   return Object.freeze({
     certificate: `${own.toString('pem')}\n`,
-    createCertificate: (wanted: CertificateRequest = {}) => issueTestCertificate(wanted, issuer),
+    createCertificate: (wanted: TestCertificateOptions = {}) => issueTestCertificate(wanted, issuer),
     async revocationList(revoked: readonly ClientCertificate[] = []) {
       if (!Array.isArray(revoked) || !revoked.every(ClientCertificate.isCertificate)) {
         throw createMismatch('revocationList()', 'a list of client certificates', 'something else');

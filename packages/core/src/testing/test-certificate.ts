@@ -20,7 +20,7 @@ const listOfTexts: OptionRule<readonly string[]> = {
 
 const hour = 3_600_000;
 
-export const certificateRequestOptions = optionGroup({
+export const testCertificateOptions = optionGroup({
   /** Its subject, in the text form of RFC 4514. Default: `CN=client` and a UUID. */
   subject: optional(text, { defaultInWords: '`CN=client` and a UUID' }),
   /** DNS names of its subjectAltName. Default: none. */
@@ -34,7 +34,7 @@ export const certificateRequestOptions = optionGroup({
 });
 
 /** What a client certificate for tests is to say. */
-export interface CertificateRequest extends OptionsOf<typeof certificateRequestOptions> {}
+export interface TestCertificateOptions extends OptionsOf<typeof testCertificateOptions> {}
 
 /** Keys of P-256, which sign with SHA-256. */
 export const testKeyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
@@ -47,13 +47,13 @@ export interface TestIssuer {
 }
 
 /** A self-signed certificate with a key of its own (P-256), made in memory. Each is another one. */
-export function createTestCertificate(wanted: CertificateRequest = {}): Promise<ClientCertificate> {
+export function createTestCertificate(wanted: TestCertificateOptions = {}): Promise<ClientCertificate> {
   return issueTestCertificate(wanted);
 }
 
 /** Makes a certificate that `issuer` signs, or its own key. */
 export async function issueTestCertificate(
-  wanted: CertificateRequest,
+  wanted: TestCertificateOptions,
   issuer?: TestIssuer,
 ): Promise<ClientCertificate> {
   const {
@@ -62,7 +62,7 @@ export async function issueTestCertificate(
     verified,
     notBefore = new Date(Date.now() - hour),
     notAfter = new Date(Date.now() + hour),
-  } = readOptions('createTestCertificate()', wanted, certificateRequestOptions);
+  } = readOptions('createTestCertificate()', wanted, testCertificateOptions);
   const keys = await webcrypto.subtle.generateKey(testKeyAlgorithm, false, ['sign', 'verify']);
   const {
     ExtendedKeyUsage,

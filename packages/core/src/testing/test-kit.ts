@@ -15,7 +15,7 @@ import { isProduction } from '../shared/production.js';
 import { readTokenClaims, type TokenAnswer } from '../token/token-claims.js';
 import type { TokenSource } from '../token/token-source.js';
 import type { ProofChanges } from './proof-signer.js';
-import { type CertificateRequest, createTestCertificate } from './test-certificate.js';
+import { createTestCertificate, type TestCertificateOptions } from './test-certificate.js';
 import {
   createTestCertificateAuthority,
   type TestCertificateAuthority,
@@ -56,7 +56,7 @@ export const unboundTokenOptions = optionGroup({
   claims: optional(anything<Readonly<Record<string, unknown>>>()),
 });
 
-export const tokenRequestOptions = optionGroup({
+export const testTokenOptions = optionGroup({
   ...unboundTokenOptions,
   /**
    * The certificate that the token is bound to. Default: the kit's `certificate`, or none with
@@ -70,9 +70,9 @@ export const tokenRequestOptions = optionGroup({
 });
 
 /** What a token is to say; what is not given is what a good token says. */
-export interface TokenRequest extends OptionsOf<typeof tokenRequestOptions> {}
+export interface TestTokenOptions extends OptionsOf<typeof testTokenOptions> {}
 
-export const proofRequestOptions = optionGroup({
+export const testProofOptions = optionGroup({
   /** The key that signs the proof. Default: the kit's `key`. */
   key: optional(anything<TestKey>(), { defaultInWords: "the kit's `key`" }),
   /**
@@ -92,7 +92,7 @@ export const proofRequestOptions = optionGroup({
 });
 
 /** What a DPoP proof is to say; what is not given is what a good proof says. */
-export interface ProofRequest extends OptionsOf<typeof proofRequestOptions> {}
+export interface TestProofOptions extends OptionsOf<typeof testProofOptions> {}
 
 /** A request of supertest, an agent of it, or whatever else sets headers so. */
 interface SetsHeaders {
@@ -129,7 +129,7 @@ export interface TestKit {
   /** Another client's. */
   readonly otherCertificate: ClientCertificate;
   /** A certificate that says what is wanted. */
-  createCertificate(wanted?: CertificateRequest): Promise<ClientCertificate>;
+  createCertificate(wanted?: TestCertificateOptions): Promise<ClientCertificate>;
   /**
    * Makes a certificate authority, whose certificates `withCertificate()` presents, for tests of
    * `certificatePolicy.authorities` and `revocationCheck`. Each is another one.
@@ -146,9 +146,9 @@ export interface TestKit {
   /**
    * A token that is bound to a certificate (RFC 8705 §3.1), to a key (RFC 9449 §6), or to both.
    */
-  boundToken(wanted?: TokenRequest): string;
+  boundToken(wanted?: TestTokenOptions): string;
   /** A token that is bound to nothing: the API must refuse it. */
-  unboundToken(wanted?: Omit<TokenRequest, 'certificate' | 'key'>): string;
+  unboundToken(wanted?: Omit<TestTokenOptions, 'certificate' | 'key'>): string;
   /** The server says from now on that the token is not active. */
   revoke(token: string): void;
   /** From now on the server can't be asked; with false it can again. */
@@ -169,7 +169,7 @@ export interface TestKit {
    * const token = kit.boundToken({ key: kit.key });
    * await kit.withProof(request(app).get('/accounts'), token).expect(200);
    */
-  withProof<Request extends SendsProof>(request: Request, token: string, wanted?: ProofRequest): Request;
+  withProof<Request extends SendsProof>(request: Request, token: string, wanted?: TestProofOptions): Request;
 }
 
 /**
@@ -199,13 +199,13 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     certificates.set(certificate.thumbprint, certificate);
     return certificate;
   }
-  const createCertificate = async (wanted?: CertificateRequest): Promise<ClientCertificate> =>
+  const createCertificate = async (wanted?: TestCertificateOptions): Promise<ClientCertificate> =>
     keep(await createTestCertificate(wanted));
   async function createCertificateAuthority(subject?: string): Promise<TestCertificateAuthority> {
     const authority = await createTestCertificateAuthority(subject);
     return Object.freeze({
       ...authority,
-      createCertificate: async (wanted?: CertificateRequest) =>
+      createCertificate: async (wanted?: TestCertificateOptions) =>
         keep(await authority.createCertificate(wanted)),
     });
   }
@@ -223,7 +223,7 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
   }
 
   function issue(
-    { scopes = [], subject = 'test-user', expiresIn = 300, ...more }: TokenRequest,
+    { scopes = [], subject = 'test-user', expiresIn = 300, ...more }: TestTokenOptions,
     cnf?: object,
   ): string {
     const token = `test-${randomUUID()}`;
@@ -263,16 +263,16 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     key,
     otherKey,
     createKey: createTestKey,
-    boundToken: (wanted: TokenRequest = {}) => {
+    boundToken: (wanted: TestTokenOptions = {}) => {
       // Throws for an option that would be ignored.
-      new OptionReader('boundToken()', wanted, tokenRequestOptions);
+      new OptionReader('boundToken()', wanted, testTokenOptions);
       const bound = wanted.certificate ?? (wanted.key === undefined ? certificate : undefined);
       return issue(wanted, {
         ...(bound !== undefined && { 'x5t#S256': bound.thumbprint }),
         ...(wanted.key !== undefined && { jkt: wanted.key.thumbprint }),
       });
     },
-    unboundToken: (wanted: Omit<TokenRequest, 'certificate' | 'key'> = {}) => {
+    unboundToken: (wanted: Omit<TestTokenOptions, 'certificate' | 'key'> = {}) => {
       new OptionReader('unboundToken()', wanted, unboundTokenOptions);
       return issue(wanted);
     },
@@ -289,9 +289,9 @@ export async function createTestKit(options: TestKitOptions = {}): Promise<TestK
     withProof<Request extends SendsProof>(
       request: Request,
       token: string,
-      wanted: ProofRequest = {},
+      wanted: TestProofOptions = {},
     ): Request {
-      new OptionReader('withProof()', wanted, proofRequestOptions);
+      new OptionReader('withProof()', wanted, testProofOptions);
       const { key: signing = key, ...changes } = wanted;
       const target = {
         method: request.method,

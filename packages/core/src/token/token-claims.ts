@@ -1,4 +1,4 @@
-import type { Requester } from '../authorization-server/requester.js';
+import type { RequesterFacts } from '../authorization-server/requester.js';
 import { TellableError } from '../errors.js';
 import { MAX_NESTING, nestsTooDeep } from '../shared/json-nesting.js';
 import { readOwnMember } from '../shared/own-member.js';
@@ -46,7 +46,7 @@ export type TokenAnswer = TokenClaims | TokenRejection;
  */
 export interface TokenReader {
   /** `requester` is for `http` and for the readers that this one calls: pass it on. */
-  (token: string, requester?: Requester): Promise<TokenAnswer>;
+  (token: string, requester?: RequesterFacts): Promise<TokenAnswer>;
   /**
    * Says where the answers come from. `introspection`: the authorization server is asked about each
    * token. `self-contained`: the token itself is read, as a JWT is, and does not say whether it was
@@ -57,7 +57,7 @@ export interface TokenReader {
    * Asks the authorization server about a token, for a reader that is `self-contained`. Not used
    * for one of the kind `introspection`, which asks in any case.
    */
-  readonly introspect?: (token: string, requester?: Requester) => Promise<TokenAnswer>;
+  readonly introspect?: (token: string, requester?: RequesterFacts) => Promise<TokenAnswer>;
   /**
    * Asks the authorization server what reading a token needs, and rejects with `RequestRefused` if
    * it does not answer so.
@@ -69,6 +69,9 @@ export interface TokenReader {
  * Reads claims whose types are settled by RFC 7662 §2.2 and RFC 7519 §4.1. A claim that is `null`
  * counts as absent, as some servers write what they have no value for. A claim of another type
  * makes the token malformed: it is never guessed at. `issuer` is whose server said so.
+ *
+ * Takes over `claims`: deeply freezes this very object, and may replace texts in it by equal ones. Give it a
+ * copy if you change the object later.
  */
 export function readTokenClaims(claims: Record<string, unknown>, issuer: string): TokenAnswer {
   for (const { name, accepted, is } of claimTypes) {

@@ -36,7 +36,7 @@ function throwRefusal(req?: NodeRequest): never {
  * Takes the place of the resource server for a request that no `mtlsBound()` has accepted, and
  * refuses everything: a guard that was mounted before `mtlsBound()` answers 503, not 200.
  */
-export const refusingServer: ResourceServer = Object.freeze({
+export const refusingResourceServer: ResourceServer = Object.freeze({
   vary: undefined,
   property: 'auth',
   issuers: Object.freeze([]),
@@ -45,7 +45,7 @@ export const refusingServer: ResourceServer = Object.freeze({
   clientCertificates: () => [],
   authorize: throwRefusal,
   isOwnAuthorization: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
-  grantedOf: throwRefusal,
+  requireOwnAuthorization: throwRefusal,
   require: throwRefusal,
   revoke: () => throwRefusal(),
   acceptRevocation: async (req: NodeRequest) => {
@@ -65,11 +65,11 @@ export const refusingServer: ResourceServer = Object.freeze({
 });
 
 /**
- * Refuses as `refusingServer` does, and hands the refusals to the framework's own error
+ * Refuses as `refusingResourceServer` does, and hands the refusals to the framework's own error
  * handling: for a middleware before `mtlsBound()`.
  */
-export const refusingServerNext: ResourceServer = Object.freeze({
-  ...refusingServer,
+export const refusingResourceServerNext: ResourceServer = Object.freeze({
+  ...refusingResourceServer,
   errorFor(thrown: unknown, req: NodeRequest) {
     const refusal = recordRefusal(req, toRefusal(thrown));
     return new HttpRefusal(refusal, createUnserializedAnswer(refusal, req, rules));

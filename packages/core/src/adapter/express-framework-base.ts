@@ -5,10 +5,10 @@ import type { Framework } from './adapter-steps.js';
 type Next = (error?: unknown) => void;
 
 /**
- * What an adapter does by means of a framework whose handlers take `(req, res, next)`, as Connect and
- * Express do. The body of a request and its URL depend on the framework.
+ * The part of a `Framework` that frameworks have in common whose handlers take `(req, res, next)`, as
+ * Connect and Express do. `createAdapter()` needs `bodyOf` and `urlOf` as well.
  */
-export const expressFramework: Readonly<Omit<Framework<ServerResponse, Next>, 'bodyOf' | 'urlOf'>> =
+export const expressFrameworkBase: Readonly<Omit<Framework<ServerResponse, Next>, 'bodyOf' | 'urlOf'>> =
   Object.freeze({
     stateOf: (req) => req,
     addVary,
