@@ -31,16 +31,17 @@ import { readTokenRejection } from './token/token-rejection.js';
 export interface RequestDecider {
   /**
    * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with
-   * `RequestRefused`. For a request that lacks the proof that its token is bound to, nothing is
-   * loaded and no path is built, because `decide()` refuses it before it needs them. With
-   * `binding: 'report'`, `decide()` accepts such a request, so everything is loaded for it.
+   * `RequestRefused`. Nothing is loaded for a request without a certificate: `decide()` refuses it
+   * at once, or accepts its proof of a key. For one that lacks the proof that its token is bound to,
+   * nothing is loaded and no path is built either, because `decide()` refuses it before it needs them.
+   * With `binding: 'report'`, `decide()` accepts such a request, so what its certificate needs is loaded.
    */
   prepare(
     answer: TokenClaims,
     certificate: ClientCertificate | undefined,
     proof: DpopProof | undefined,
   ): Promise<unknown> | undefined;
-  /** Loads what the decisions on all requests need. Rejects with `RequestRefused`. */
+  /** Loads what the decisions on certificates need. Rejects with `RequestRefused`. */
   ready(): Promise<unknown> | undefined;
   /**
    * Returns what to wait for before `certificateOf()`; `undefined` if there is nothing. Rejects with
@@ -164,11 +165,11 @@ export function createRequestDecider(
   /** Whether the request proves what its token is bound to. */
   function isProven(
     { confirmation, claims }: TokenClaims,
-    certificate: ClientCertificate | undefined,
+    certificate: ClientCertificate,
     proof: DpopProof | undefined,
   ): boolean {
     try {
-      checkBinding(confirmation, { thumbprint: certificate?.thumbprint, proof }, bindingRules, claims);
+      checkBinding(confirmation, { thumbprint: certificate.thumbprint, proof }, bindingRules, claims);
       return true;
     } catch {
       return false;
@@ -176,12 +177,15 @@ export function createRequestDecider(
   }
 
   return {
-    ready: () => certificatePolicy?.prepare(undefined, Date.now()),
+    ready: () => certificatePolicy?.load(Date.now()),
 
     prepare(answer, certificate, proof) {
-      return certificatePolicy === undefined || (!isReporting && !isProven(answer, certificate, proof))
-        ? undefined
-        : certificatePolicy.prepare(certificate, Date.now());
+      if (certificatePolicy === undefined || certificate === undefined) {
+        return undefined;
+      }
+      return isReporting || isProven(answer, certificate, proof)
+        ? certificatePolicy.prepare(certificate, Date.now())
+        : undefined;
     },
 
     prepareCertificateSource: () => settings.certificate.prepare?.(Date.now()),

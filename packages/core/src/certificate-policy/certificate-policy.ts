@@ -163,10 +163,16 @@ export interface CertificatePolicy {
     whenRevoked?: (certificate: ClientCertificate) => void,
   ): ClientCertificate;
   /**
-   * Loads what the policy needs. Returns `undefined` if there is nothing to wait for. Rejects with
-   * `RequestRefused`.
+   * Loads what the policy needs to judge this certificate. Returns `undefined` if there is nothing to
+   * wait for. Rejects with `RequestRefused`. A request without a certificate is refused at once, so
+   * nothing is loaded for it.
    */
-  readonly prepare: (certificate: ClientCertificate | undefined, now: number) => Promise<unknown> | undefined;
+  readonly prepare: (certificate: ClientCertificate, now: number) => Promise<unknown> | undefined;
+  /**
+   * Loads what the policy needs to judge any certificate. Returns `undefined` if there is nothing to
+   * wait for. Rejects with `RequestRefused`.
+   */
+  readonly load: (now: number) => Promise<unknown> | undefined;
   /** Fetches nothing from now on. */
   readonly close: () => void;
   /** How the policy finds out whether certificates are revoked; undefined if it does not. */
@@ -265,26 +271,26 @@ export function createCertificatePolicy(
     }
     return certificate;
   };
-  const prepare: CertificatePolicy['prepare'] = (certificate, now) => {
+  const load: CertificatePolicy['load'] = (now) => {
     const loading = needsLibrary ? x509.loadUnlessLoaded() : undefined;
     const preparing = chain?.prepareAuthorities(now);
-    if (loading !== undefined || preparing !== undefined) {
-      return prepareLater(loading, preparing, certificate);
-    }
-    return certificate === undefined ? undefined : chain?.prepareStatus(certificate, now);
+    return loading === undefined && preparing === undefined
+      ? undefined
+      : callAll([() => loading, () => preparing]);
   };
-  const prepareLater = async (
-    loading: Promise<unknown> | undefined,
-    preparing: Promise<unknown> | undefined,
-    certificate: ClientCertificate | undefined,
-  ): Promise<void> => {
-    await callAll([() => loading, () => preparing]);
-    if (certificate !== undefined) {
-      await chain?.prepareStatus(certificate, Date.now());
-    }
+  const prepare: CertificatePolicy['prepare'] = (certificate, now) => {
+    const loading = load(now);
+    return loading === undefined
+      ? chain?.prepareStatus(certificate, now)
+      : prepareLater(loading, certificate);
+  };
+  const prepareLater = async (loading: Promise<unknown>, certificate: ClientCertificate): Promise<void> => {
+    await loading;
+    await chain?.prepareStatus(certificate, Date.now());
   };
   return Object.assign(check, {
     prepare,
+    load,
     close: () => chain?.close(),
     revocationCheck: chain?.revocationCheck,
   });

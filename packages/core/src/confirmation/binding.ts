@@ -8,7 +8,8 @@ import { kindOf } from './kind-of.js';
  * plain bearer token, for the time of a migration; a bound token is checked all the same. `report`:
  * what concerns certificate and binding is reported and refuses no request, so that `required` can
  * be turned on without guessing. All other checks hold: `dpop_nonce_required`, `dpop_proofs_too_many`
- * and `dpop_proofs_not_recorded` refuse also then.
+ * and `dpop_proofs_not_recorded` refuse also then. So does `internal_error`: if
+ * `certificatePolicy.authorities` gives no certificates, requests that have a certificate get 503.
  */
 export type Binding = 'required' | 'when-bound' | 'report';
 

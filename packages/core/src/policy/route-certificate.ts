@@ -39,8 +39,8 @@ export function routeCertificatePolicy(
     return policy;
   });
   return afterLoading(
-    ({ authorization, clockTolerance }) =>
-      policyFor(clockTolerance).prepare(authorization.certificate, Date.now()),
+    ({ authorization: { certificate }, clockTolerance }) =>
+      certificate && policyFor(clockTolerance).prepare(certificate, Date.now()),
     createRoutePolicy(({ certificate }, clockTolerance, { useCertificate }) => {
       const judged = policyFor(clockTolerance)(certificate, Date.now());
       if (judged !== certificate) {
