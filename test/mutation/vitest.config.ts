@@ -35,7 +35,7 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   revocation: ['cache/*', 'memories/revocations', 'observe/revocations', 'request/revocation-request'],
   confirmation: ['binding/*', 'dpop/*'],
   dpop: ['dpop/*'],
-  root: ['answers/*', 'binding/*', 'policies/registered-claims', 'cache/usability', 'outage/protected-http'],
+  root: ['answers/*', 'binding/*', 'policies/registered-claims', 'cache/usability', 'outage/limited-http'],
 };
 const { MUTATED_FOLDER: folder } = process.env;
 const slow = /near-misses|decoders|xfcc|places|memories|causes|numeric|observe.revocations|thumbprint-claim/;

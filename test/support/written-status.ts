@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { x509 } from '../../packages/core/src/certificate/lazy-x509.js';
 import {
-  type CertificateStatus,
-  createCertificateStatus,
+  createStatusChecker,
   type PathStatus,
-} from '../../packages/core/src/certificate-status/certificate-status.js';
+  type StatusChecker,
+} from '../../packages/core/src/certificate-status/status-checker.js';
 import type { CertificateStatusSettings } from '../../packages/core/src/certificate-status/status-options.js';
 import { CrlSigners } from '../../packages/core/src/chain/crl-signers.js';
 import { groupBySubject } from '../../packages/core/src/chain/path-building.js';
@@ -282,7 +282,7 @@ export function statusByLists(
     generation: 1,
   }));
   return withFiles(lists, async (crlFiles) => {
-    const status: CertificateStatus = createCertificateStatus(
+    const statusChecker: StatusChecker = createStatusChecker(
       { ...defaultSettings, crlFiles },
       () => clockTolerance,
       () => undefined,
@@ -290,10 +290,10 @@ export function statusByLists(
     );
     try {
       const certificates = path.map(({ certificate }) => certificate);
-      await status.prepare(certificates);
-      return status.statusOf(certificates, Date.now());
+      await statusChecker.prepare(certificates);
+      return statusChecker.statusOf(certificates, Date.now());
     } finally {
-      status.close();
+      statusChecker.close();
     }
   });
 }

@@ -18,19 +18,19 @@ import type { Explainer } from './response/explanation.js';
 import type { Revocations } from './revocation/revocations.js';
 import { untilAborted, withTimeoutSignal } from './shared/deadline.js';
 import { ignoreRejection } from './shared/promises.js';
-import { combineClaims } from './token/combined-claims.js';
+import { reconcileClaims } from './token/reconciled-claims.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { hashOf } from './token/token-hash.js';
 import type { TokenLookup } from './token-lookup.js';
 
 /** What admits requests, and what routes demand of admitted ones. */
-export type Admission = Pick<
+export type RequestAdmitter = Pick<
   ResourceServer,
   'authorize' | 'isOwnAuthorization' | 'requireOwnAuthorization' | 'require' | 'nextNonce'
 >;
 
 /** The parts that an admission is made of. */
-export interface AdmissionParts {
+export interface RequestAdmitterParts {
   readonly settings: Settings;
   readonly revocations: Pick<Revocations, 'latestTurn'>;
   readonly resolveServer: ServerResolver;
@@ -40,7 +40,7 @@ export interface AdmissionParts {
   readonly explainer: Pick<Explainer, 'remember'>;
   readonly dpop: Pick<DpopCheck, 'latestNonce' | 'proofOf'> | undefined;
   readonly seenCertificates: Pick<SeenCertificates, 'note'>;
-  readonly refusals: Pick<Refusals, 'throwRefusal'>;
+  readonly refusals: Pick<Refusals, 'publishAndThrow'>;
   /** Throws once the resource server is closed. */
   readonly refuseWhenClosed: () => void;
   /**
@@ -51,7 +51,7 @@ export interface AdmissionParts {
 }
 
 /** Makes what admits requests: the way of a request, from its header to its `Authorization`. */
-export function createAdmission({
+export function createRequestAdmitter({
   settings,
   revocations,
   resolveServer,
@@ -61,15 +61,15 @@ export function createAdmission({
   explainer,
   dpop,
   seenCertificates,
-  refusals: { throwRefusal },
+  refusals: { publishAndThrow },
   refuseWhenClosed,
   abortSignals,
-}: AdmissionParts): Admission {
+}: RequestAdmitterParts): RequestAdmitter {
   /** The requests without credentials that `credentials: 'optional'` let pass. */
   const anonymous = new WeakSet<NodeRequest>();
   const acceptsDpop = dpop !== undefined;
 
-  function authorize(req: NodeRequest, body?: unknown): ReturnType<Admission['authorize']> {
+  function authorize(req: NodeRequest, body?: unknown): ReturnType<RequestAdmitter['authorize']> {
     let credentials: Credentials;
     try {
       credentials = readCredentials(req, body, acceptsDpop);
@@ -79,13 +79,13 @@ export function createAdmission({
         anonymous.add(req);
         return undefined;
       }
-      return throwRefusal(thrown, undefined, req);
+      return publishAndThrow(thrown, undefined, req);
     }
     let preparing: Promise<unknown> | undefined;
     try {
       preparing = decider.prepareCertificateSource();
     } catch (thrown) {
-      return throwRefusal(thrown, undefined, req);
+      return publishAndThrow(thrown, undefined, req);
     }
     return preparing === undefined
       ? authorizeCredentials(credentials, req)
@@ -101,7 +101,7 @@ export function createAdmission({
     try {
       await preparing;
     } catch (thrown) {
-      return throwRefusal(thrown, undefined, req);
+      return publishAndThrow(thrown, undefined, req);
     }
     return authorizeCredentials(credentials, req);
   }
@@ -145,7 +145,7 @@ export function createAdmission({
         turnAtStart,
       );
     } catch (thrown) {
-      return throwRefusal(thrown, certificate, req, factsAtRequest(cached));
+      return publishAndThrow(thrown, certificate, req, factsAtRequest(cached));
     }
   }
 
@@ -170,7 +170,7 @@ export function createAdmission({
       // Not awaited here: if it is a promise, `finishAfter()` has published its refusal already.
       return admit(answer, certificate, shown, req, turnAtStart, Date.now());
     } catch (thrown) {
-      return throwRefusal(thrown, certificate, req, factsAtRequest(answer));
+      return publishAndThrow(thrown, certificate, req, factsAtRequest(answer));
     }
   }
 
@@ -241,7 +241,7 @@ export function createAdmission({
       }
     } catch (thrown) {
       const { certificate, issuer, clientId } = authorization;
-      return throwRefusal(thrown, certificate, req, { stage: 'request', issuer, clientId });
+      return publishAndThrow(thrown, certificate, req, { stage: 'request', issuer, clientId });
     }
     shown.isUsedUp = true;
     return finish(proven, req);
@@ -251,11 +251,11 @@ export function createAdmission({
     req: NodeRequest,
     given: unknown,
     policy: RoutePolicy,
-  ): ReturnType<Admission['require']> {
+  ): ReturnType<RequestAdmitter['require']> {
     if (!Authorization.isOf(given, abortSignals, req)) {
       const isAnonymous = given === undefined && anonymous.has(req);
       const cause = isAnonymous ? new RequestRefused('credentials_missing') : new TellableError(notGranted);
-      return throwRefusal(cause, undefined, req);
+      return publishAndThrow(cause, undefined, req);
     }
     // The request may hold the one from before an introspection, or before its chain was verified.
     const authorization = Authorization.latest(given);
@@ -277,7 +277,7 @@ export function createAdmission({
         useCertificate: (verified) => Authorization.replaceCertificate(authorization, verified),
       });
     } catch (thrown) {
-      return throwRefusal(thrown, authorization.certificate, req, factsAtRoute(authorization));
+      return publishAndThrow(thrown, authorization.certificate, req, factsAtRoute(authorization));
     }
     return outcome === undefined && fresh === undefined
       ? Authorization.latest(authorization)
@@ -300,7 +300,7 @@ export function createAdmission({
       await fresh();
       return Authorization.latest(authorization);
     } catch (thrown) {
-      return throwRefusal(thrown, authorization.certificate, req, factsAtRoute(authorization));
+      return publishAndThrow(thrown, authorization.certificate, req, factsAtRoute(authorization));
     }
   }
 
@@ -321,7 +321,7 @@ export function createAdmission({
     const tokenClaims = Authorization.tokenClaimsOf(authorization);
     const introspectAndAgree = {
       read: async (text: string, requester?: RequesterFacts) =>
-        combineClaims(tokenClaims, await introspectToken(text, requester)),
+        reconcileClaims(tokenClaims, await introspectToken(text, requester)),
       readIntrospects: true,
       isIntrospected: () => true,
       checksOwnClaims: true,
@@ -359,7 +359,7 @@ export function createAdmission({
       if (outcome === undefined && anonymous.has(req)) {
         return undefined;
       }
-      return throwRefusal(new TellableError('what accepts a request was not made for it'), undefined, req);
+      return publishAndThrow(new TellableError('what accepts a request was not made for it'), undefined, req);
     },
 
     require: checkPolicy,

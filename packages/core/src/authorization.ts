@@ -157,7 +157,7 @@ export class Authorization {
   }
 
   /** Returns a copy for a request that turned out not to prove what its token is bound to. */
-  static unbound(authorization: Authorization): Authorization {
+  static copyAsUnbound(authorization: Authorization): Authorization {
     const { certificate } = authorization;
     return new Authorization(
       authorization.#tokenClaims,

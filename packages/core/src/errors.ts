@@ -14,7 +14,7 @@ interface RefusalKind {
   readonly error?: string;
   readonly description?: string;
   /** What may pass by itself is answered with `Retry-After`. */
-  readonly passing?: true;
+  readonly transient?: true;
   /** What no other token would help gets no challenge. */
   readonly unchallenged?: true;
 }
@@ -27,11 +27,11 @@ const misconfigured = 'The resource server can not check access tokens';
 
 const malformed = { status: 400, error: 'invalid_request' } as const;
 const invalidToken = { status: 401, error: 'invalid_token' } as const;
-const passingTrouble = {
+const transientTrouble = {
   status: 503,
   error: 'temporarily_unavailable',
   description: uncheckable,
-  passing: true,
+  transient: true,
 } as const;
 const invalidProof = { status: 401, error: 'invalid_dpop_proof' } as const;
 const lastingTrouble = { status: 503, error: 'server_error', description: misconfigured } as const;
@@ -122,11 +122,11 @@ const refusals = {
     status: 429,
     error: 'too_many_requests',
     description: 'Too many DPoP proofs of one key. Try again later',
-    passing: true,
+    transient: true,
     unchallenged: true,
   },
   dpop_proofs_not_recorded: {
-    ...passingTrouble,
+    ...transientTrouble,
     description: 'The DPoP proof can not be checked at the moment',
   },
   scope_insufficient: {
@@ -138,7 +138,7 @@ const refusals = {
     status: 429,
     error: 'too_many_requests',
     description: 'Too many invalid access tokens. Try again later',
-    passing: true,
+    transient: true,
     unchallenged: true,
   },
   authentication_insufficient: {
@@ -156,22 +156,22 @@ const refusals = {
     error: 'insufficient_scope',
     description: 'The access token lacks an authorization detail that this resource requires',
   },
-  authorization_server_timeout: passingTrouble,
-  authorization_server_unreachable: passingTrouble,
-  authorization_server_overloaded: passingTrouble,
-  authorization_server_failed: passingTrouble,
-  authorization_server_invalid_answer: passingTrouble,
-  authorization_server_not_asked: passingTrouble,
+  authorization_server_timeout: transientTrouble,
+  authorization_server_unreachable: transientTrouble,
+  authorization_server_overloaded: transientTrouble,
+  authorization_server_failed: transientTrouble,
+  authorization_server_invalid_answer: transientTrouble,
+  authorization_server_not_asked: transientTrouble,
   revocation_not_spread: {
-    ...passingTrouble,
+    ...transientTrouble,
     description: 'The revocation holds here, but other processes may not have received it',
   },
-  revocations_unknown: passingTrouble,
+  revocations_unknown: transientTrouble,
   certificate_status_unknown: {
-    ...passingTrouble,
+    ...transientTrouble,
     description: 'The client certificate can not be checked at the moment',
   },
-  shutting_down: passingTrouble,
+  shutting_down: transientTrouble,
   authorization_server_refused_credentials: lastingTrouble,
   authorization_server_issuer_mismatch: lastingTrouble,
   authorization_server_unsuitable: lastingTrouble,
@@ -310,7 +310,7 @@ export class RequestRefused extends MtlsBoundError {
     this.maxAge = maxAge;
     this.expectedThumbprint = expectedThumbprint;
     this.isChallenged = kind.status < 500 && !kind.unchallenged;
-    this.retryAfter = kind.passing ? (retryAfter ?? DEFAULT_RETRY_AFTER) : undefined;
+    this.retryAfter = kind.transient ? (retryAfter ?? DEFAULT_RETRY_AFTER) : undefined;
   }
 
   /**

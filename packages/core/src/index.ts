@@ -22,11 +22,6 @@ export {
   selfSignedTlsClientAuth,
   tlsClientAuth,
 } from './authorization-server/client-authentication.js';
-export type {
-  CertificateAndKey,
-  ReadCertificateAndKey,
-  TlsClientAuthOptions,
-} from './authorization-server/client-identity.js';
 export type { Http, OutgoingRequest } from './authorization-server/http.js';
 export {
   type IntrospectionOptions,
@@ -38,6 +33,11 @@ export {
 } from './authorization-server/jwt.js';
 export type { ReadServerMetadata } from './authorization-server/metadata.js';
 export type { DecryptionKey } from './authorization-server/nested-jwt.js';
+export type {
+  CertificateAndKey,
+  ReadCertificateAndKey,
+  TlsClientAuthOptions,
+} from './authorization-server/own-certificate.js';
 export type { AgentFactory, ConnectionOptions } from './authorization-server/pool.js';
 export type { PrivateKeyOptions } from './authorization-server/private-key.js';
 export type { RequesterFacts } from './authorization-server/requester.js';

@@ -22,7 +22,7 @@ export interface Refusals {
    * Throws the `RequestRefused` of `thrown`, after it has published the refusal, and reported a
    * problem if it is a fault of the operator or of the authorization server.
    */
-  throwRefusal(
+  publishAndThrow(
     thrown: unknown,
     certificate: ClientCertificate | undefined,
     req: NodeRequest,
@@ -76,7 +76,7 @@ export function createRefusals(
   }
 
   return {
-    throwRefusal(thrown, certificate, req, facts = unknownToken) {
+    publishAndThrow(thrown, certificate, req, facts = unknownToken) {
       const refusal = ownRefusal(thrown);
       const { thumbprint } = certificate ?? {};
       const explain = () => explainer.explain(refusal, certificate, req);

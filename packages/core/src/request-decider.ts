@@ -19,7 +19,7 @@ import type { Settings } from './options/resource-server-options.js';
 import type { NodeRequest } from './request/node-request.js';
 import { describeSource, type Explainer } from './response/explanation.js';
 import { interactionOf } from './shared/interaction-id.js';
-import { isPromised } from './shared/promises.js';
+import { ignorePromise } from './shared/promises.js';
 import { type ClaimRules, checkClaims, typeWithoutProof } from './token/claims-check.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { readTokenRejection } from './token/token-rejection.js';
@@ -271,7 +271,7 @@ export function createRequestDecider(
       const tolerate = (thrown: unknown): Authorization => {
         reportOnce(refusalToReport(thrown), authorization, authorization.certificate, req);
         replayed.add(req);
-        return Authorization.unbound(authorization);
+        return Authorization.copyAsUnbound(authorization);
       };
       try {
         const using = dpop?.useUp(proof);
@@ -302,7 +302,7 @@ function readCertificate(given: unknown): ClientCertificate | undefined {
   }
   const certificate = ClientCertificate.from(given);
   if (certificate === undefined) {
-    const what = isPromised(given) ? 'a promise' : 'neither a ClientCertificate nor undefined';
+    const what = ignorePromise(given) ? 'a promise' : 'neither a ClientCertificate nor undefined';
     throw new TellableError(`the option certificate returned ${what}`);
   }
   return certificate;

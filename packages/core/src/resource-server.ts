@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { type Admission, createAdmission } from './admission.js';
+import { createRequestAdmitter, type RequestAdmitter } from './admission.js';
 import type { Authorization } from './authorization.js';
 import {
   type AcceptedIssuer,
@@ -270,7 +270,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       throw new RequestRefused('shutting_down');
     }
   };
-  const admission = createAdmission({
+  const admitter = createRequestAdmitter({
     settings,
     revocations,
     resolveServer: createServerResolver(issuers, settings.selectIssuer),
@@ -287,7 +287,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   reportUnsafeSettings(settings, report);
 
   return Object.freeze({
-    ...admission,
+    ...admitter,
     vary: settings.certificate.header,
     property: settings.property,
     issuers: issuerNames,
@@ -299,7 +299,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
       revoke(revocation, from === 'signal' ? 'signal' : 'revoke'),
 
     acceptRevocation: (req: NodeRequest, authorization: unknown, policy: RoutePolicy, body?: unknown) =>
-      acceptRevocation(req, admission.require, refusals, revoke, { authorization, policy, body }),
+      acceptRevocation(req, admitter.require, refusals, revoke, { authorization, policy, body }),
 
     async ready() {
       refuseWhenClosed();
@@ -352,8 +352,8 @@ function requireRequest<Request extends NodeRequest>(method: string, req: Reques
 /** Answers a revocation request of a client that the policy accepts. Never rejects. */
 async function acceptRevocation(
   req: NodeRequest,
-  require: Admission['require'],
-  { throwRefusal, answer }: Refusals,
+  require: RequestAdmitter['require'],
+  { publishAndThrow, answer }: Refusals,
   revoke: (revocation: Revocation, from: RevocationEvent['from']) => Promise<void>,
   { authorization, policy, body }: { authorization: unknown; policy: RoutePolicy; body: unknown },
 ): Promise<HttpAnswer> {
@@ -365,7 +365,7 @@ async function acceptRevocation(
       // A client may not revoke tokens of another issuer.
       await revoke(limitToIssuer(issuer, revocation), 'endpoint');
     } catch (thrown) {
-      return throwRefusal(thrown, certificate, req, factsAtRoute(admitted));
+      return publishAndThrow(thrown, certificate, req, factsAtRoute(admitted));
     }
     return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
   } catch (refusal) {

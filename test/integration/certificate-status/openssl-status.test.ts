@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import {
-  type CertificateStatus,
-  createCertificateStatus,
-} from '../../../packages/core/src/certificate-status/certificate-status.js';
+  createStatusChecker,
+  type StatusChecker,
+} from '../../../packages/core/src/certificate-status/status-checker.js';
 import type { CertificateStatusSettings } from '../../../packages/core/src/certificate-status/status-options.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { close, listen } from '../../support/loopback.js';
@@ -27,7 +27,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
   const asked: string[] = [];
   let lists: Record<string, Buffer>;
   let ocsp: (request: Buffer) => Buffer;
-  let status: CertificateStatus;
+  let statusChecker: StatusChecker;
   const problems: string[] = [];
 
   beforeAll(async () => {
@@ -68,10 +68,10 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     ocsp = (request) => authority.answer(request);
   });
 
-  afterEach(() => status.close());
+  afterEach(() => statusChecker.close());
 
   const use = (settings: Partial<CertificateStatusSettings>): void => {
-    status = createCertificateStatus(
+    statusChecker = createStatusChecker(
       { ...defaultSettings, origins: [origin], ...settings },
       () => 5,
       (_code, message) => problems.push(message),
@@ -83,14 +83,14 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     root.certificate,
   ];
   const find = async (issued: Issued) => {
-    await status.prepare(pathOf(issued));
-    return status.statusOf(pathOf(issued), Date.now());
+    await statusChecker.prepare(pathOf(issued));
+    return statusChecker.statusOf(pathOf(issued), Date.now());
   };
   /** A path below `authority`, which is trusted itself. */
   const findBelow = async (issued: Issued) => {
     const path = pathOf(issued).slice(0, 2);
-    await status.prepare(path);
-    return status.statusOf(path, Date.now());
+    await statusChecker.prepare(path);
+    return statusChecker.statusOf(path, Date.now());
   };
 
   it('lists of distribution points say good, and revoked with the reason', async () => {
@@ -118,15 +118,15 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     lists['/root.crl'] = root.list();
     use({});
     const path = [its.certificate, below.certificate, root.certificate];
-    await status.prepare(path);
-    expect(status.statusOf(path, Date.now())).toMatchObject({ state: 'revoked', at: 1 });
+    await statusChecker.prepare(path);
+    expect(statusChecker.statusOf(path, Date.now())).toMatchObject({ state: 'revoked', at: 1 });
   });
 
   it('requests at once share one fetch, and later ones wait for nothing', async () => {
     use({});
     await Promise.all(Array.from({ length: 20 }, () => find(client)));
     expect(asked).toHaveLength(2);
-    expect(status.prepare(pathOf(client))).toBeUndefined();
+    expect(statusChecker.prepare(pathOf(client))).toBeUndefined();
   });
 
   it('a list by another authority of the same name does not count', async () => {
@@ -143,7 +143,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     lists['/authority.crl'] = authority.list(1);
     use({});
     await find(client);
-    expect(status.statusOf(pathOf(client), Date.now() + 7_000)).toMatchObject({
+    expect(statusChecker.statusOf(pathOf(client), Date.now() + 7_000)).toMatchObject({
       state: 'unknown',
       why: 'the list about it has expired',
     });
@@ -164,7 +164,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
       lists['/authority.crl'] = authority.list(3_600, withPoint(...lines));
       use({});
       verdicts.push((await find(client)).state);
-      status.close();
+      statusChecker.close();
     }
     expect(verdicts).toEqual(['good', 'unknown', 'good', 'unknown', 'unknown', 'unknown', 'unknown']);
   });
@@ -182,20 +182,20 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     const renewed = authority.issue('renewed', { extensions: pointedAt('authority') });
     use({ refreshInterval: 0.3 });
     expect(await find(renewed)).toMatchObject({ state: 'good' });
-    const { generation } = status;
+    const { generation } = statusChecker;
     await sleep(1_100);
     expect(asked).toContain('304 /authority.crl');
-    expect(status.generation).toBe(generation);
+    expect(statusChecker.generation).toBe(generation);
     authority.revoke(renewed);
     lists['/authority.crl'] = authority.list();
     await vi.waitFor(
       () => {
-        expect(status.prepare(pathOf(renewed))).toBeUndefined();
-        expect(status.statusOf(pathOf(renewed), Date.now())).toMatchObject({ state: 'revoked' });
+        expect(statusChecker.prepare(pathOf(renewed))).toBeUndefined();
+        expect(statusChecker.statusOf(pathOf(renewed), Date.now())).toMatchObject({ state: 'revoked' });
       },
       { timeout: 5_000 },
     );
-    expect(status.generation).toBeGreaterThan(generation);
+    expect(statusChecker.generation).toBeGreaterThan(generation);
   });
 
   it('an old list that is repeated does not take the place of a newer one', async () => {
@@ -210,7 +210,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     const { length } = asked;
     await vi.waitFor(
       () => {
-        status.prepare(pathOf(repeated));
+        statusChecker.prepare(pathOf(repeated));
         expect(asked.slice(length).filter((line) => line.includes('authority')).length).toBeGreaterThan(1);
       },
       { timeout: 5_000 },
@@ -237,7 +237,9 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     renameSync(`${file}.new`, file);
     await vi.waitFor(
       () =>
-        expect(status.statusOf(pathOf(filed).slice(0, 2), Date.now())).toMatchObject({ state: 'revoked' }),
+        expect(statusChecker.statusOf(pathOf(filed).slice(0, 2), Date.now())).toMatchObject({
+          state: 'revoked',
+        }),
       8_000,
     );
   });
@@ -255,7 +257,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     ocsp = (request) => stranger.answer(request);
     const other = authority.issue('other', { extensions: pointedAt('authority') });
     expect(await findBelow(other)).toMatchObject({ state: 'unknown' });
-    expect(status.prepare(pathOf(client).slice(0, 2))).toBeUndefined();
+    expect(statusChecker.prepare(pathOf(client).slice(0, 2))).toBeUndefined();
     ocsp = answer;
   });
 
@@ -269,7 +271,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
       ocsp = (request) => authority.answer(request, signer);
       use({ by: ['ocsp'] });
       verdicts.push(await findBelow(client));
-      status.close();
+      statusChecker.close();
     }
     expect(verdicts).toMatchObject([
       { state: 'good' },
@@ -285,7 +287,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     };
     use({ by: ['ocsp'], nonce: true });
     expect(await findBelow(client)).toMatchObject({ state: 'good' });
-    status.close();
+    statusChecker.close();
     use({ by: ['ocsp'], nonce: true });
     expect(await findBelow(client)).toMatchObject({
       state: 'unknown',
@@ -297,7 +299,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     use({ by: ['ocsp', 'crl'] });
     expect(await findBelow(client)).toMatchObject({ state: 'good' });
     expect(asked).toEqual(['POST /ocsp']);
-    status.close();
+    statusChecker.close();
     asked.length = 0;
     ocsp = () => Buffer.from('no answer');
     use({ by: ['ocsp', 'crl'] });
@@ -314,7 +316,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     };
     use({ by: ['ocsp'] });
     expect(await findBelow(repeated)).toMatchObject({ state: 'good' });
-    status.close();
+    statusChecker.close();
     await sleep(1_100);
     authority.revoke(repeated);
     ocsp = (request) => authority.answer(request);
@@ -324,7 +326,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     asked.length = 0;
     await vi.waitFor(
       () => {
-        status.prepare(pathOf(repeated).slice(0, 2));
+        statusChecker.prepare(pathOf(repeated).slice(0, 2));
         expect(asked.length).toBeGreaterThan(1);
       },
       { timeout: 5_000 },
@@ -344,7 +346,7 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     }
     expect(asked).toHaveLength(18);
     const [first, last] = [issued[0], issued.at(-1)];
-    expect(status.prepare(pathOf(last ?? client).slice(0, 2))).toBeUndefined();
+    expect(statusChecker.prepare(pathOf(last ?? client).slice(0, 2))).toBeUndefined();
     expect(await findBelow(first ?? client)).toMatchObject({ state: 'good' });
     expect(asked).toHaveLength(19);
   });
@@ -353,8 +355,8 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
     const bare = authority.issue('bare');
     use({ by: ['ocsp', 'crl'] });
     const path = pathOf(bare).slice(0, 2);
-    expect(status.prepare(path)).toBeUndefined();
-    expect(status.statusOf(path, Date.now())).toMatchObject({ state: 'unknown', at: 0 });
+    expect(statusChecker.prepare(path)).toBeUndefined();
+    expect(statusChecker.statusOf(path, Date.now())).toMatchObject({ state: 'unknown', at: 0 });
   });
 
   it('a URL of a certificate that leads to this host is not asked without origins', async () => {

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
-import { createCertificateStatus } from '../../../packages/core/src/certificate-status/certificate-status.js';
+import { createStatusChecker } from '../../../packages/core/src/certificate-status/status-checker.js';
 import { CrlSigners } from '../../../packages/core/src/chain/crl-signers.js';
 import {
   buildPath,
@@ -75,7 +75,7 @@ describeReal('PKITS_data', "NIST's PKITS", () => {
     generation: 1,
   }));
   const statusBy = (crlFiles: readonly string[]) =>
-    createCertificateStatus(
+    createStatusChecker(
       { ...defaultSettings, by: ['crl'], crlFiles },
       () => 0,
       () => undefined,

@@ -7,7 +7,7 @@ import { connect, type SecureVersion, type TLSSocket } from 'node:tls';
 import { nginx, proxyHeader } from '@mtls-bound/core';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { thumbprintOf } from '../../../packages/core/src/certificate/client-certificate.js';
-import { keepSentChains } from '../../../packages/core/src/certificate/sent-chain.js';
+import { patchTlsHandles } from '../../../packages/core/src/certificate/sent-chain.js';
 import { createApi, frameworks } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { authority, client, type Node } from '../../support/chains.js';
@@ -25,7 +25,7 @@ const bound = (token: string) => boundClaims({ thumbprint: token.slice(2) } as n
 
 const ends: (() => Promise<unknown>)[] = [];
 afterAll(() => Promise.all(ends.map((end) => end())));
-keepSentChains('24.21.0');
+patchTlsHandles('24.21.0');
 
 const tls = {
   cert: pki.server.cert,

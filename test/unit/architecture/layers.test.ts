@@ -107,7 +107,7 @@ it('each file is in the picture of docs/architecture.md, and the picture shows n
 it('R21: certificates are parsed by node:crypto and @peculiar/x509, never by code of ours', () => {
   const users = (word: string) => files.filter((path) => text(path).includes(word));
   expect(users('X509Certificate(').toSorted()).toEqual([
-    'authorization-server/client-identity.ts',
+    'authorization-server/own-certificate.ts',
     'certificate/client-certificate.ts',
     'certificate/parsed-certificate.ts',
     'chain/authorities.ts',

@@ -1,6 +1,6 @@
 // Lists that another key of the authority has signed (RFC 5280 §6.3.3 (f)): one for lists alone, and no other.
 import { describe, expect, it } from 'vitest';
-import { createCertificateStatus } from '../../../packages/core/src/certificate-status/certificate-status.js';
+import { createStatusChecker } from '../../../packages/core/src/certificate-status/status-checker.js';
 import { CrlSigners } from '../../../packages/core/src/chain/crl-signers.js';
 import {
   type CertificatesBySubject,
@@ -240,7 +240,7 @@ describe('eight keys for lists alone on each of three levels', () => {
         generation: 1,
       };
       const crlSigners = new CrlSigners(() => current);
-      const status = createCertificateStatus(
+      const statusChecker = createStatusChecker(
         { ...defaultSettings, crlFiles },
         () => 0,
         () => undefined,
@@ -260,12 +260,12 @@ describe('eight keys for lists alone on each of three levels', () => {
       for (let serial = 100; serial < 110; serial += 1) {
         const client = writeCertificate({ issuer: lower, serial: [serial] });
         const below = [client, lower, middle, root].map(({ certificate }) => certificate);
-        await status.prepare(below);
+        await statusChecker.prepare(below);
         paths = 0;
-        states.add(status.statusOf(below, Date.now()).state);
+        states.add(statusChecker.statusOf(below, Date.now()).state);
         firstPaths ||= paths;
       }
-      status.close();
+      statusChecker.close();
       return { states: [...states], paths, firstPaths };
     });
 

@@ -29,7 +29,7 @@ afterEach(() => void vi.useRealTimers());
 const mostLists = 1_000;
 const mostSizes = 16;
 
-/** As in `certificate-status.ts`: the authority right below the trust anchor, or the anchor itself. */
+/** As in `status-checker.ts`: the authority right below the trust anchor, or the anchor itself. */
 interface Accountable {
   readonly name: string;
   readonly anchor: string;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createCertificateStatus } from '../../../packages/core/src/certificate-status/certificate-status.js';
+import { createStatusChecker } from '../../../packages/core/src/certificate-status/status-checker.js';
 import {
   certificateStatusOptions,
   resolveCertificateStatus,
@@ -61,7 +61,7 @@ describe('the options of the status of certificates', () => {
   it('name a file that can not be used', async () => {
     const list = writeList(writeAuthority());
     const create = (crlFiles: readonly string[], maxSize?: number) => () =>
-      createCertificateStatus(
+      createStatusChecker(
         { ...resolve({ by: 'crl' }), crlFiles, ...(maxSize && { maxSize }) },
         () => 0,
         () => undefined,

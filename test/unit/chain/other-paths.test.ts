@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { thumbprintOf } from '../../../packages/core/src/certificate/client-certificate.js';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { ChainCheck } from '../../../packages/core/src/certificate-policy/chain-check.js';
-import type { PathStatus } from '../../../packages/core/src/certificate-status/certificate-status.js';
+import type { PathStatus } from '../../../packages/core/src/certificate-status/status-checker.js';
 import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
 import { ChainVerification } from '../../../packages/core/src/chain/chain-verification.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
@@ -45,7 +45,7 @@ function policyWith(mode: 'strict' | 'tolerant' = 'strict', configured: readonly
     }
     return { state: 'good', validUntil: Number.POSITIVE_INFINITY };
   });
-  const status = {
+  const statusChecker = {
     get generation() {
       return generation;
     },
@@ -68,7 +68,11 @@ function policyWith(mode: 'strict' | 'tolerant' = 'strict', configured: readonly
     source([root]),
     configured.length === 0 ? undefined : source(configured),
   );
-  const policy = new ChainCheck(chain, { status, settings: { ...defaultSettings, mode } }, () => undefined);
+  const policy = new ChainCheck(
+    chain,
+    { statusChecker, settings: { ...defaultSettings, mode } },
+    () => undefined,
+  );
   const set = (node: Pick<Node, 'der'>, state: State) => {
     states.set(thumbprintOf(node.der), state);
     generation += 1;

@@ -6,8 +6,8 @@ import { PassThrough } from 'node:stream';
 import type { NodeRequest } from '@mtls-bound/core';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { http2StreamOf } from '../../../packages/core/src/request/http2-request.js';
-import { noticeRequestEnds, onRequestEnd } from '../../../packages/core/src/request/request-end.js';
-import { knownStateOf, stateOf } from '../../../packages/core/src/request/request-state.js';
+import { endWithRequest, noticeRequestEnds } from '../../../packages/core/src/request/request-end.js';
+import { knownRequestStateOf, requestStateOf } from '../../../packages/core/src/request/request-state.js';
 
 const start = (request: object): void => channel('http.server.request.start').publish({ request });
 const finish = (request: object): void => channel('http.server.response.finish').publish({ request });
@@ -33,12 +33,12 @@ function requestOverHttp2() {
 let stop: (() => void) | undefined;
 afterEach(() => stop?.());
 
-describe('onRequestEnd()', () => {
+describe('endWithRequest()', () => {
   it('calls once, when the response is finished or when the connection closes after it', () => {
     stop = noticeRequestEnds();
     const { socket, close } = connection();
     const [req, end] = [requestOn(socket), vi.fn()];
-    onRequestEnd(req, end);
+    endWithRequest(req, end);
     finish(requestOn(socket));
     expect(end).not.toHaveBeenCalled();
     finish(req);
@@ -53,7 +53,7 @@ describe('onRequestEnd()', () => {
     const ends = [vi.fn(), vi.fn(), vi.fn()];
     const first = requestOn(socket);
     for (const [i, end] of ends.entries()) {
-      onRequestEnd(i === 2 ? requestOn(socket) : first, end);
+      endWithRequest(i === 2 ? requestOn(socket) : first, end);
     }
     expect(socket.listenerCount('close')).toBe(1);
     close();
@@ -64,7 +64,7 @@ describe('onRequestEnd()', () => {
     stop = noticeRequestEnds();
     const { socket, close } = connection();
     const [req, end] = [requestOn(socket), vi.fn()];
-    const endNow = onRequestEnd(req, end);
+    const endNow = endWithRequest(req, end);
     endNow();
     expect(end).toHaveBeenCalledOnce();
     endNow();
@@ -87,7 +87,7 @@ describe('onRequestEnd()', () => {
     ],
   ])('calls at once for a request %s', (_title, make) => {
     const end = vi.fn();
-    const endNow = onRequestEnd(make(), end);
+    const endNow = endWithRequest(make(), end);
     expect(end).toHaveBeenCalledOnce();
     endNow();
     expect(end).toHaveBeenCalledOnce();
@@ -95,7 +95,7 @@ describe('onRequestEnd()', () => {
 
   it('takes a stand-in for a connection that has no events', () => {
     const end = vi.fn();
-    const endNow = onRequestEnd(requestOn({}), end);
+    const endNow = endWithRequest(requestOn({}), end);
     expect(end).not.toHaveBeenCalled();
     endNow();
     expect(end).toHaveBeenCalledOnce();
@@ -104,7 +104,7 @@ describe('onRequestEnd()', () => {
   it('calls when the stream of HTTP/2 closes, and not when its connection does', () => {
     const { req, stream } = requestOverHttp2();
     const end = vi.fn();
-    onRequestEnd(req, end);
+    endWithRequest(req, end);
     expect(end).not.toHaveBeenCalled();
     stream.emit('close');
     expect(end).toHaveBeenCalledOnce();
@@ -115,7 +115,7 @@ describe('onRequestEnd()', () => {
     const { socket, close } = connection();
     const [req, end] = [Object.freeze(requestOn(socket)), vi.fn()];
     expect(() => finish(req)).not.toThrow();
-    onRequestEnd(req, end);
+    endWithRequest(req, end);
     expect(end).not.toHaveBeenCalled();
     close();
     expect(end).toHaveBeenCalledOnce();
@@ -130,7 +130,7 @@ describe('noticeRequestEnds()', () => {
   });
   const isNoticed = (): boolean => {
     const [req, end] = [requestOn(connection().socket), vi.fn()];
-    copy.onRequestEnd(req, end);
+    copy.endWithRequest(req, end);
     finish(req);
     return end.mock.calls.length === 1;
   };
@@ -171,17 +171,17 @@ describe('the state of a request', () => {
     const req = requestOn(connection().socket);
     start(req);
     const members = Reflect.ownKeys(req);
-    expect(knownStateOf(req)).toEqual({ of: req, acceptedBy: undefined, isEnded: false });
-    stateOf(req).acceptedBy = 'a resource server';
+    expect(knownRequestStateOf(req)).toEqual({ of: req, acceptedBy: undefined, isEnded: false });
+    requestStateOf(req).acceptedBy = 'a resource server';
     finish(req);
     expect(Reflect.ownKeys(req)).toEqual(members);
-    expect(knownStateOf(req)).toEqual({ of: req, acceptedBy: 'a resource server', isEnded: true });
+    expect(knownRequestStateOf(req)).toEqual({ of: req, acceptedBy: 'a resource server', isEnded: true });
   });
 
   it('is made when it is needed for a request whose start was not announced', () => {
     const req = requestOn(connection().socket);
-    expect(knownStateOf(req)).toBeUndefined();
-    expect(stateOf(req)).toBe(stateOf(req));
+    expect(knownRequestStateOf(req)).toBeUndefined();
+    expect(requestStateOf(req)).toBe(requestStateOf(req));
   });
 
   it.each<[string, (req: NodeRequest) => NodeRequest]>([
@@ -189,13 +189,13 @@ describe('the state of a request', () => {
     ['is a copy of it', (req) => ({ ...req }) as NodeRequest],
   ])('is not that of another one that %s', (_, derive) => {
     const req = requestOn(connection().socket);
-    stateOf(req).acceptedBy = 'a resource server';
-    stateOf(req).isEnded = true;
+    requestStateOf(req).acceptedBy = 'a resource server';
+    requestStateOf(req).isEnded = true;
     const other = derive(req);
-    expect(knownStateOf(other)?.acceptedBy).toBe('a resource server');
-    stateOf(other).acceptedBy = undefined;
-    expect(knownStateOf(other)).toEqual({ of: other, acceptedBy: undefined, isEnded: true });
-    expect(knownStateOf(req)?.acceptedBy).toBe('a resource server');
+    expect(knownRequestStateOf(other)?.acceptedBy).toBe('a resource server');
+    requestStateOf(other).acceptedBy = undefined;
+    expect(knownRequestStateOf(other)).toEqual({ of: other, acceptedBy: undefined, isEnded: true });
+    expect(knownRequestStateOf(req)?.acceptedBy).toBe('a resource server');
   });
 
   it('is missing on a frozen request, which harms no process', () => {
@@ -203,7 +203,7 @@ describe('the state of a request', () => {
     const req = Object.freeze(requestOn(connection().socket));
     start(req);
     finish(req);
-    expect(knownStateOf(req)).toBeUndefined();
-    expect(() => stateOf(req)).toThrow(TypeError);
+    expect(knownRequestStateOf(req)).toBeUndefined();
+    expect(() => requestStateOf(req)).toThrow(TypeError);
   });
 });

@@ -2,7 +2,7 @@ import type { Authorization } from '../authorization.js';
 import { RequestRefused } from '../errors.js';
 import type { RoutePolicy } from '../policy/route-policy.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { knownStateOf, stateOf } from '../request/request-state.js';
+import { knownRequestStateOf, requestStateOf } from '../request/request-state.js';
 import type { ResourceServer } from '../resource-server.js';
 import type { HttpAnswer } from '../response/http-answer.js';
 import type { HttpRefusal } from '../response/http-refusal.js';
@@ -70,7 +70,7 @@ export function createAdapterSteps<Exchange, Next>(
     // Set for a request without credentials too: what another middleware put there says nothing of
     // this request.
     setAuthorization(server, req, exchange, granted);
-    stateOf(req).acceptedBy = server;
+    requestStateOf(req).acceptedBy = server;
     const nonce = server.nextNonce(req);
     if (nonce !== undefined) {
       framework.setHeader(exchange, 'DPoP-Nonce', nonce);
@@ -92,7 +92,7 @@ export function createAdapterSteps<Exchange, Next>(
     try {
       // If a later mtlsBound() refuses the request, no guard accepts it any more: an error handler of the
       // application can pass a refused request on.
-      stateOf(req).acceptedBy = undefined;
+      requestStateOf(req).acceptedBy = undefined;
       const outcome = server.authorize(req, framework.bodyOf(req, exchange));
       if (!server.isOwnAuthorization(req, outcome)) {
         return runLater(acceptRequest, server, req, exchange, next, outcome);
@@ -197,5 +197,5 @@ export function createAdapterSteps<Exchange, Next>(
 
 /** The guards of routes answer as the mtlsBound() did that accepted the request. */
 function acceptingServer(req: NodeRequest): ResourceServer {
-  return (knownStateOf(req)?.acceptedBy as ResourceServer | undefined) ?? refusingResourceServer;
+  return (knownRequestStateOf(req)?.acceptedBy as ResourceServer | undefined) ?? refusingResourceServer;
 }

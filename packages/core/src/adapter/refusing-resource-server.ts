@@ -21,7 +21,7 @@ const rules: ChallengeRules = {
   report,
 };
 
-function throwRefusal(req?: NodeRequest): never {
+function publishAndThrow(req?: NodeRequest): never {
   const message =
     'a guard of a route ran on a request that mtlsBound() did not accept; put mtlsBound() before it';
   report('unguarded_route', message);
@@ -43,20 +43,20 @@ export const refusingResourceServer: ResourceServer = Object.freeze({
   answerResourceMetadata: undefined,
   reported: new Map(),
   clientCertificates: () => [],
-  authorize: throwRefusal,
+  authorize: publishAndThrow,
   isOwnAuthorization: (_req: NodeRequest, _authorization: unknown): _authorization is never => false,
-  requireOwnAuthorization: throwRefusal,
-  require: throwRefusal,
-  revoke: () => throwRefusal(),
+  requireOwnAuthorization: publishAndThrow,
+  require: publishAndThrow,
+  revoke: () => publishAndThrow(),
   acceptRevocation: async (req: NodeRequest) => {
     try {
-      return throwRefusal(req);
+      return publishAndThrow(req);
     } catch (thrown) {
       return answer(thrown, req);
     }
   },
   nextNonce: () => undefined,
-  ready: async () => throwRefusal(),
+  ready: async () => publishAndThrow(),
   close: async () => undefined,
   answer,
   answerUpgrade: (thrown: unknown, req: IncomingMessage) =>

@@ -5,7 +5,7 @@ import type { IssuerSelection } from '../request/issuer-selection.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { untilOver, withDeadline } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
-import { isPromised } from '../shared/promises.js';
+import { ignorePromise } from '../shared/promises.js';
 import type { ClaimRules } from '../token/claims-check.js';
 import {
   parseTokenAnswer,
@@ -18,9 +18,9 @@ import type { TokenSource } from '../token/token-source.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { createHttp, type HttpRules } from './http.js';
 import { settingsKeyOf } from './introspection.js';
+import { createLimitedHttp, type RequestLimits, type SuspensionRules } from './limited-http.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
-import { createProtectedHttp, type RequestLimits, type SuspensionRules } from './protected-http.js';
 import type { RequesterFacts } from './requester.js';
 import type { TokenServer } from './token-server.js';
 
@@ -28,7 +28,7 @@ import type { TokenServer } from './token-server.js';
 export interface AcceptedIssuer {
   /** What its tokens must show. */
   readonly rules: ClaimRules;
-  readonly read: TimedReader;
+  readonly read: TimeLimitedReader;
   /**
    * Asks the server what reading a token needs. Rejects with `RequestRefused`. For a source
    * of the user's own: what its `ready()` does, if it has one.
@@ -47,7 +47,7 @@ export interface AcceptedIssuer {
 type TokenQuestion = (token: string, requester?: RequesterFacts) => Promise<TokenAnswer>;
 
 /** A reader that settles within a time limit, and whose members were checked. */
-export interface TimedReader {
+export interface TimeLimitedReader {
   (token: string, requester?: RequesterFacts): Promise<TokenAnswer>;
   readonly kind: NonNullable<TokenReader['kind']>;
   /** Undefined where the authorization server can't be asked about a token. */
@@ -92,13 +92,13 @@ export function createAcceptedIssuer(
   const plainHttp = createHttp(options.http, client?.authentication.identity);
   const { timeout, maxConcurrent, maxQueued } = options.http;
   const limits = { ...options.circuitBreaker, timeout, maxConcurrent, maxQueued };
-  const protectedHttp = createProtectedHttp(
+  const limitedHttp = createLimitedHttp(
     plainHttp.send,
     { role: 'authorization server', name: issuer },
     limits,
     report,
   );
-  const { send: http } = protectedHttp;
+  const { send: http } = limitedHttp;
   const onFound = (server: AuthorizationServer): void => {
     onMetadata?.(server);
     if (mustBind && server.tls_client_certificate_bound_access_tokens !== true) {
@@ -146,7 +146,7 @@ export function createAcceptedIssuer(
       withDeadline(MAX_QUESTIONS * timeout, (deadline) => untilOver(deadline, async () => read.ready?.())),
     sharedId: settingsKey && JSON.stringify([issuer, client?.id, audience, settingsKey]),
     close: () => {
-      protectedHttp.close();
+      limitedHttp.close();
       plainHttp.close();
     },
   });
@@ -159,9 +159,9 @@ export function createAcceptedIssuer(
 const MAX_QUESTIONS = 4;
 
 /** Returns the reader with a time limit: a token source of the user's own may never settle. */
-function limitTime(read: TokenReader, timeout: number): TimedReader {
+function limitTime(read: TokenReader, timeout: number): TimeLimitedReader {
   // Both are said: a promise has no function in it, and its rejection would end the process.
-  if (isPromised(read) || typeof read !== 'function') {
+  if (ignorePromise(read) || typeof read !== 'function') {
     throw createMismatch('tokens', 'a function that returns a function', 'one that returned something else');
   }
   const { introspect } = read;
@@ -231,7 +231,7 @@ export function createServerResolver(
       return inOrder;
     }
     const selected = typeof selection === 'function' ? selection(req) : undefined;
-    if (isPromised(selected)) {
+    if (ignorePromise(selected)) {
       throw new TellableError(
         'the option selectIssuer returned a promise; it must return an issuer or undefined',
       );

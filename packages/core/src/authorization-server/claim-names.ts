@@ -7,7 +7,7 @@ import {
   withDefault,
 } from '../shared/option-group.js';
 import { checkOption, type OptionRule, text } from '../shared/option-rules.js';
-import { isConfirmation, withBothThumbprints } from '../token/combined-claims.js';
+import { isConfirmation, withBothThumbprints } from '../token/reconciled-claims.js';
 import { claimOf } from '../token/token-claims.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 

@@ -13,7 +13,7 @@ import {
   createCertificateReader,
   type ReadCertificateAndKey,
   type TlsClientAuthOptions,
-} from './client-identity.js';
+} from './own-certificate.js';
 import { createAssertionAuth, type PrivateKeyOptions } from './private-key.js';
 
 /** How this resource server proves to the authorization server who it is (RFC 7662 §2.1). */

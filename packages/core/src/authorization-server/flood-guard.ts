@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { RequestRefused, TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { CountingKeys } from '../shared/counting-keys.js';
-import { isPromised } from '../shared/promises.js';
+import { ignorePromise } from '../shared/promises.js';
 import type { TokenAnswer } from '../token/token-claims.js';
 
 /**
@@ -438,7 +438,7 @@ function tooManyWait(): RequestRefused {
  * answer.
  */
 function atOnce(option: string, returned: unknown): unknown {
-  if (isPromised(returned)) {
+  if (ignorePromise(returned)) {
     throw new TellableError(
       `the option floodGuard.${option} returned a promise; it must return its value at once`,
     );

@@ -4,11 +4,11 @@ import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { Deadline, TimeIsOver, untilOver, withDeadline } from '../shared/deadline.js';
-import { ignoreRejection, isPromised } from '../shared/promises.js';
+import { ignorePromise, ignoreRejection } from '../shared/promises.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
-import type { CertificateAndKey, ReadCertificateAndKey } from './client-identity.js';
 import { nodeFetch } from './lazy-modules.js';
+import type { CertificateAndKey, ReadCertificateAndKey } from './own-certificate.js';
 import { type AgentFactory, createPool, type Pool, type PooledExchange } from './pool.js';
 import type { RequesterFacts } from './requester.js';
 import { createWholeAnswer } from './whole-answer.js';
@@ -50,7 +50,7 @@ export interface OutgoingRequest {
 }
 
 /** A request that belongs to a question, whose deadline it has. */
-export interface TimedRequest extends OutgoingRequest {
+export interface RequestWithDeadline extends OutgoingRequest {
   readonly deadline: Deadline;
 }
 
@@ -80,14 +80,14 @@ export function createHttp(
       : sentBy(rules.fetch, maxResponseSize);
   return {
     send: (url, request) =>
-      withRequestDeadline(timeout, request, async (timedRequest) => {
+      withRequestDeadline(timeout, request, async (questionRequest) => {
         try {
-          if (timedRequest.deadline.isOver) {
+          if (questionRequest.deadline.isOver) {
             throw new TimeIsOver();
           }
-          return await send(url, timedRequest);
+          return await send(url, questionRequest);
         } catch (error) {
-          throw toServerTrouble(error, url, timedRequest.deadline.isOver, rules);
+          throw toServerTrouble(error, url, questionRequest.deadline.isOver, rules);
         }
       }),
     close: pool.close,
@@ -98,10 +98,10 @@ export function createHttp(
 export function withRequestDeadline<T>(
   timeout: number,
   request: OutgoingRequest,
-  work: (request: TimedRequest) => Promise<T>,
+  work: (request: RequestWithDeadline) => Promise<T>,
 ): Promise<T> {
   if ('deadline' in request && Deadline.isDeadline(request.deadline)) {
-    return work(request as TimedRequest);
+    return work(request as RequestWithDeadline);
   }
   return withDeadline(request.signal ?? timeout, (deadline) =>
     work(new QuestionRequest({ ...request, deadline })),
@@ -109,7 +109,7 @@ export function withRequestDeadline<T>(
 }
 
 /** A request that belongs to a question. Its signal is that of the deadline, made when it is read. */
-export class QuestionRequest implements TimedRequest {
+export class QuestionRequest implements RequestWithDeadline {
   readonly method: string;
   readonly headers: Record<string, string>;
   readonly body: OutgoingRequest['body'];
@@ -117,7 +117,7 @@ export class QuestionRequest implements TimedRequest {
   readonly requester: RequesterFacts | undefined;
   readonly deadline: Deadline;
 
-  constructor(request: Omit<TimedRequest, 'signal'>) {
+  constructor(request: Omit<RequestWithDeadline, 'signal'>) {
     this.method = request.method;
     this.headers = request.headers;
     this.body = request.body;
@@ -132,7 +132,7 @@ export class QuestionRequest implements TimedRequest {
   }
 }
 
-type Send = (url: string, request: TimedRequest) => Promise<Response>;
+type Send = (url: string, request: RequestWithDeadline) => Promise<Response>;
 
 function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ReadCertificateAndKey): Send {
   nodeFetch.preload();
@@ -255,7 +255,7 @@ function ignoreErrorsOf(body: unknown): void {
 
 /** Throws if a member is a promise. The rejection of each is handled. */
 function refusePromises(url: string, members: Readonly<Record<string, unknown>>): void {
-  const [name] = Object.keys(members).filter((member) => isPromised(members[member]));
+  const [name] = Object.keys(members).filter((member) => ignorePromise(members[member]));
   if (name !== undefined) {
     const detail = `http.fetch gave an answer from ${redactUrl(url)} whose ${name} is a promise`;
     throw new RequestRefused('authorization_server_invalid_answer', { detail });
@@ -298,7 +298,7 @@ async function readBody(
       // waiting.
       await untilNextLoop();
     }
-    if (isPromised(chunk) || !types.isUint8Array(chunk)) {
+    if (ignorePromise(chunk) || !types.isUint8Array(chunk)) {
       throw new TellableError('a chunk of the body is no Uint8Array');
     }
     size += chunk.length;

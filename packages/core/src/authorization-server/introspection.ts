@@ -29,7 +29,7 @@ import { QuestionRequest } from './http.js';
 import { createIntrospectionRequests } from './introspection-request.js';
 import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
-import { retryBroken } from './protected-http.js';
+import { retryBroken } from './limited-http.js';
 import type { RequesterFacts } from './requester.js';
 import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
 import {

@@ -10,7 +10,7 @@ import {
   withDefault,
 } from '../shared/option-group.js';
 import { functionLike, type OptionRule, text } from '../shared/option-rules.js';
-import { joinConfirmations } from '../token/combined-claims.js';
+import { joinConfirmations } from '../token/reconciled-claims.js';
 import { claimOf, readTokenClaims, type TokenAnswer, type TokenReader } from '../token/token-claims.js';
 import { isCanonical } from '../token/token-hash.js';
 import { createTokenRejection } from '../token/token-rejection.js';

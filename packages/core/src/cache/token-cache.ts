@@ -7,8 +7,8 @@ import type { DatedToken, Revocations } from '../revocation/revocations.js';
 import type { Usability } from '../revocation/usability.js';
 import { CircuitOpen } from '../shared/circuit-breaker.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
-import { allSettled } from '../shared/promises.js';
-import { combineClaims } from '../token/combined-claims.js';
+import { untilAllSettled } from '../shared/promises.js';
+import { reconcileClaims } from '../token/reconciled-claims.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
 import { canonicalHashOf, hashOf } from '../token/token-hash.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
@@ -316,7 +316,7 @@ export class TokenCache {
   async settleReadings(): Promise<void> {
     this.#isSettling = true;
     while (this.#openReadings.size > 0 || this.#nextReadings.size > 0) {
-      await allSettled([...this.#openReadings.values(), ...this.#nextReadings.values()]);
+      await untilAllSettled([...this.#openReadings.values(), ...this.#nextReadings.values()]);
     }
   }
 
@@ -564,7 +564,7 @@ export class TokenCache {
         'revocations are not heard at the moment, and the token does not say whether it was revoked';
       throw new RequestRefused('revocations_unknown', { detail });
     }
-    const agreed = combineClaims(tokenClaims, answer);
+    const agreed = reconcileClaims(tokenClaims, answer);
     if (typeof agreed === 'string') {
       return agreed;
     }

@@ -14,11 +14,11 @@ import {
   parseCertificate,
   readExtension,
 } from '../certificate/parsed-certificate.js';
-import { keepSentChains } from '../certificate/sent-chain.js';
+import { patchTlsHandles } from '../certificate/sent-chain.js';
 import { type Validity, validityOf } from '../certificate/validity.js';
 import { createVerdictCheck, explainUnverified } from '../certificate/verdict-check.js';
 import type { JsonName } from '../certificate/x509-library.js';
-import { createCertificateStatus } from '../certificate-status/certificate-status.js';
+import { createStatusChecker } from '../certificate-status/status-checker.js';
 import {
   type CertificateStatusOptions,
   type CertificateStatusSettings,
@@ -310,7 +310,7 @@ function chainCheckOf(
     return undefined;
   }
   const report = createProblemReporter();
-  keepSentChains();
+  patchTlsHandles();
   const verification = new ChainVerification(
     new AuthoritySource(authorities, given.pathOf('authorities'), report),
     intermediates === undefined
@@ -322,8 +322,8 @@ function chainCheckOf(
   }
   const settings = resolveCertificateStatus(given.nested('revocationCheck'));
   const { crlSigners } = verification;
-  const status = createCertificateStatus(settings, clockTolerance, report, { crlSigners });
-  return new ChainCheck(verification, { status, settings }, report);
+  const statusChecker = createStatusChecker(settings, clockTolerance, report, { crlSigners });
+  return new ChainCheck(verification, { statusChecker, settings }, report);
 }
 
 /**

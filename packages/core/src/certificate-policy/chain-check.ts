@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
-import type { CertificateStatus, PathStatus } from '../certificate-status/certificate-status.js';
+import type { PathStatus, StatusChecker } from '../certificate-status/status-checker.js';
 import type { CertificateStatusSettings } from '../certificate-status/status-options.js';
 import type { ChainReasonCode } from '../chain/chain-reason.js';
 import type { AcceptedChain, ChainVerification } from '../chain/chain-verification.js';
@@ -10,7 +10,7 @@ import type { ReportProblem } from '../observe/events.js';
 
 /** How the status of the certificates of a path is found out, and what becomes of an unknown one. */
 export interface StatusRule {
-  readonly status: CertificateStatus;
+  readonly statusChecker: StatusChecker;
   readonly settings: CertificateStatusSettings;
 }
 
@@ -109,7 +109,7 @@ export class ChainCheck {
 
   /** Fetches nothing from now on. */
   close(): void {
-    this.#rule?.status.close();
+    this.#rule?.statusChecker.close();
   }
 
   /** Prepares the status of a path, and then of the other ones that `judge()` will need. */
@@ -124,7 +124,7 @@ export class ChainCheck {
       const other = this.#otherPath(certificate, path, this.#statusOf(rule, path, time), avoided, time);
       return other && this.#prepare(rule, certificate, other, avoided, time);
     };
-    const waiting = this.#keptFor(path, now) === undefined ? rule.status.prepare(path) : undefined;
+    const waiting = this.#keptFor(path, now) === undefined ? rule.statusChecker.prepare(path) : undefined;
     return waiting === undefined ? further(now) : waiting.then(() => further(Date.now()));
   }
 
@@ -198,9 +198,9 @@ export class ChainCheck {
     return 'why' in other ? undefined : other;
   }
 
-  #statusOf({ status }: StatusRule, path: readonly PathCertificate[], now: number): PathStatus {
-    const found = this.#keptFor(path, now) ?? status.statusOf(path, now);
-    this.#kept.set(path, { status: found, generation: status.generation });
+  #statusOf({ statusChecker }: StatusRule, path: readonly PathCertificate[], now: number): PathStatus {
+    const found = this.#keptFor(path, now) ?? statusChecker.statusOf(path, now);
+    this.#kept.set(path, { status: found, generation: statusChecker.generation });
     return found;
   }
 
@@ -208,7 +208,7 @@ export class ChainCheck {
     const kept = this.#kept.get(path);
     const isCurrent =
       kept !== undefined &&
-      kept.generation === this.#rule?.status.generation &&
+      kept.generation === this.#rule?.statusChecker.generation &&
       now <= kept.status.validUntil;
     return isCurrent ? kept.status : undefined;
   }

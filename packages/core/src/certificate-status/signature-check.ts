@@ -1,5 +1,5 @@
 import { type KeyObject, verify } from 'node:crypto';
-import { explainUnacceptedKey } from '../chain/accepted-keys.js';
+import { explainUnacceptedKey } from '../chain/key-rules.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { findSignatureMethod } from '../chain/signature-methods.js';
 import type { StatusReason } from './status-reason.js';

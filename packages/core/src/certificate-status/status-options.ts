@@ -110,7 +110,7 @@ export interface CertificateStatusSettings extends SettingsOf<typeof certificate
   readonly crlFilesPath: string;
 }
 
-/** Reads the group. Throws `ConfigurationError`. Reads no file: `createCertificateStatus()` does. */
+/** Reads the group. Throws `ConfigurationError`. Reads no file: `createStatusChecker()` does. */
 export function resolveCertificateStatus(
   given: OptionReader<typeof certificateStatusOptions>,
 ): CertificateStatusSettings {

@@ -4,7 +4,7 @@ import type { NodeRequest } from '../request/node-request.js';
 import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
 import { functionLike } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { isPromised } from '../shared/promises.js';
+import { ignorePromise } from '../shared/promises.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { pemChain } from './encodings.js';
@@ -52,7 +52,7 @@ export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource
 
   const source = (req: NodeRequest): ClientCertificate | undefined => {
     const event = eventOf(req);
-    if (isPromised(event)) {
+    if (ignorePromise(event)) {
       throw new TellableError('lambdaEvent().event returned a promise; it must return the event');
     }
     const requestContext = memberOf(event, 'requestContext');

@@ -20,18 +20,19 @@ const READ = 'getPeerX509Certificate';
 
 /** By the handle of a connection: what its first read gave. */
 const firstReads = new WeakMap<object, CertificateHandle>();
-let isKeeping = false;
+let isPatched = false;
 
 /**
- * Keeps the certificates that clients send, on a version of Node that drops them: of each connection of
- * the process that is made from now on. Never throws. If Node's handle has changed, nothing is kept: then
- * a path that needs a sent certificate is not found, and its client is refused.
+ * Replaces the method by which the TLS handles of the whole process read a certificate, on a version of
+ * Node that drops the certificates that clients send: those of each connection that is made from now on
+ * are kept. Never throws. If Node's handle has changed, nothing is kept: then a path that needs a sent
+ * certificate is not found, and its client is refused.
  */
-export function keepSentChains(version: string = process.versions.node): void {
-  if (isKeeping || !dropsSentChains(version)) {
+export function patchTlsHandles(version: string = process.versions.node): void {
+  if (isPatched || !dropsSentChains(version)) {
     return;
   }
-  isKeeping = true;
+  isPatched = true;
   try {
     const prototype = prototypeOfHandles();
     const read = prototype[READ];

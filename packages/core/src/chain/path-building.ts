@@ -1,5 +1,5 @@
-import { explainUnacceptedKey, verificationCostOf } from './accepted-keys.js';
 import { type ChainReason, isOfAuthority } from './chain-reason.js';
+import { explainUnacceptedKey, verificationCostOf } from './key-rules.js';
 import {
   ELEMENTS_PER_COST,
   nameElements,

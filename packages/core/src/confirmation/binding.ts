@@ -74,7 +74,7 @@ export function checkBinding(
   }
   for (const method of methods) {
     if (names.includes(method.member)) {
-      method.prove(confirmation[method.member], possession);
+      method.verifyPossession(confirmation[method.member], possession);
     }
   }
 }

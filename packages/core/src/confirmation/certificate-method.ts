@@ -12,7 +12,7 @@ const MAX_SHOWN = 128;
 /** Binds a token to a certificate: the request came with it (RFC 8705 §3). */
 export const certificateMethod: ConfirmationMethod = Object.freeze({
   member: 'x5t#S256',
-  prove(expected, { thumbprint }) {
+  verifyPossession(expected, { thumbprint }) {
     if (typeof expected !== 'string' || expected === '') {
       const why =
         Array.isArray(expected) && expected.length > 1

@@ -21,5 +21,5 @@ export interface ConfirmationMethod {
    *
    * @param expected the value in `cnf`, of any type
    */
-  prove(expected: unknown, possession: Possession): void;
+  verifyPossession(expected: unknown, possession: Possession): void;
 }

@@ -10,7 +10,7 @@ import type { ConfirmationMethod } from './confirmation-method.js';
 export function createKeyMethod({ checkSignature }: Pick<ProofReader, 'checkSignature'>): ConfirmationMethod {
   return Object.freeze({
     member: 'jkt',
-    prove(expected, { proof }) {
+    verifyPossession(expected, { proof }) {
       if (proof === undefined) {
         throw new RequestRefused('dpop_scheme_missing', {
           detail: 'cnf has jkt, and the request has the scheme Bearer',

@@ -4,13 +4,13 @@ import {
   type CertificatePolicyOptions,
   certificatePolicyOptions,
 } from '../certificate-policy/certificate-policy.js';
-import { createCertificateStatus } from '../certificate-status/certificate-status.js';
 import { type Crl, lacksCrlSign, openCrlByAny, readCrlHead } from '../certificate-status/crl.js';
 import { CrlFiles, isUsable } from '../certificate-status/crl-files.js';
 import { readDistributionPoints } from '../certificate-status/distribution-points.js';
 import { createCertificateId, createOcspRequest } from '../certificate-status/ocsp-request.js';
 import { readOcspResponse } from '../certificate-status/ocsp-response.js';
 import { respondersOf } from '../certificate-status/ocsp-source.js';
+import { createStatusChecker } from '../certificate-status/status-checker.js';
 import { createStatusFetcher, type StatusFetcher } from '../certificate-status/status-fetcher.js';
 import {
   type CertificateStatusSettings,
@@ -187,7 +187,7 @@ async function checkStatus(
   notSet: string | undefined,
 ): Promise<Finding[]> {
   const { settings, clockTolerance, crlSigners } = checks;
-  const status = createCertificateStatus(
+  const statusChecker = createStatusChecker(
     settings,
     () => clockTolerance,
     () => undefined,
@@ -198,19 +198,19 @@ async function checkStatus(
     const sources = await Promise.all(
       links.map(([certificate, issuer]) => checkSources(certificate, issuer, checks)),
     );
-    await status.prepare(path);
+    await statusChecker.prepare(path);
     return [
       ...sources.flat(),
-      createStatusFinding(path, status.statusOf(path, Date.now()), settings, notSet),
+      createStatusFinding(path, statusChecker.statusOf(path, Date.now()), settings, notSet),
     ];
   } finally {
-    status.close();
+    statusChecker.close();
   }
 }
 
 function createStatusFinding(
   path: readonly PathCertificate[],
-  found: ReturnType<ReturnType<typeof createCertificateStatus>['statusOf']>,
+  found: ReturnType<ReturnType<typeof createStatusChecker>['statusOf']>,
   { mode }: CertificateStatusSettings,
   notSet: string | undefined,
 ): Finding {

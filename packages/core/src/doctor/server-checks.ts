@@ -1,8 +1,8 @@
 import { randomUUID, X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 import { type AcceptedIssuer, createAcceptedIssuer } from '../authorization-server/accepted-issuers.js';
-import type { ReadCertificateAndKey } from '../authorization-server/client-identity.js';
 import { createHttp, unknownCaCodes } from '../authorization-server/http.js';
+import type { ReadCertificateAndKey } from '../authorization-server/own-certificate.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { type RequestRefused, toRefusal } from '../errors.js';
 import type { IssuerSettings } from '../options/issuer-options.js';

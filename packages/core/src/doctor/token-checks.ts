@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose';
-import type { AcceptedIssuer, TimedReader } from '../authorization-server/accepted-issuers.js';
+import type { AcceptedIssuer, TimeLimitedReader } from '../authorization-server/accepted-issuers.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { checkBinding } from '../confirmation/binding.js';
 import { certificateMethod } from '../confirmation/certificate-method.js';
@@ -14,7 +14,7 @@ import { type Finding, ok, problem, warning } from './finding.js';
 import { adviceOnJwt } from './jwt-advice.js';
 import { remedies } from './remedies.js';
 
-function rejectionFinding(rejection: TokenRejection, { kind }: TimedReader, token: string): Finding {
+function rejectionFinding(rejection: TokenRejection, { kind }: TimeLimitedReader, token: string): Finding {
   const { code, detail } = readTokenRejection(rejection);
   if (code === 'token_inactive' && kind === 'introspection') {
     return problem(

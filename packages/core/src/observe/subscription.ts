@@ -1,7 +1,7 @@
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
 import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
 import { functionLike } from '../shared/option-rules.js';
-import { isPromised } from '../shared/promises.js';
+import { ignorePromise } from '../shared/promises.js';
 import type { CertificateExpiryEvent } from './certificate-expiry.js';
 import {
   type AdmittedEvent,
@@ -144,7 +144,7 @@ export function catchObserverErrors<Arguments extends unknown[]>(
   return (...about) => {
     try {
       const outcome = tell(...about);
-      if (isPromised(outcome)) {
+      if (ignorePromise(outcome)) {
         void settle(outcome);
       }
       return outcome;

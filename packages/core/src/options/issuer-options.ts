@@ -10,8 +10,8 @@ import { LEAST_CONCURRENT } from '../authorization-server/flood-guard.js';
 import type { HttpRules } from '../authorization-server/http.js';
 import { introspection } from '../authorization-server/introspection.js';
 import { jwtAccessTokens } from '../authorization-server/jwt.js';
+import type { RequestLimits, SuspensionRules } from '../authorization-server/limited-http.js';
 import type { AgentFactory } from '../authorization-server/pool.js';
-import type { RequestLimits, SuspensionRules } from '../authorization-server/protected-http.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {

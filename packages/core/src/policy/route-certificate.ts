@@ -16,7 +16,7 @@ import { createMismatch, described } from '../shared/option-errors.js';
 import { OptionReader } from '../shared/option-group.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { isPromised } from '../shared/promises.js';
+import { ignorePromise } from '../shared/promises.js';
 import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import { createRoutePolicy, type PolicyContext, type RoutePolicy } from './route-policy.js';
 
@@ -111,7 +111,7 @@ export function certificateSubjectPolicy(
     for (const { type, oid, expected } of rules) {
       const value =
         typeof expected === 'function' ? (expected(claims) as unknown) : readOwnMember(claims, expected);
-      if (isPromised(value)) {
+      if (ignorePromise(value)) {
         throw new TellableError(
           `${calledAs}: the function for ${type} returned a promise; it must return a text`,
         );

@@ -4,7 +4,7 @@ import type { TokenClaims } from '../token/token-claims.js';
 import { canonicalHashOf, hashOf } from '../token/token-hash.js';
 import { readCredentials } from './credentials.js';
 import type { NodeRequest } from './node-request.js';
-import { noticeRequestEnds, onRequestEnd } from './request-end.js';
+import { endWithRequest, noticeRequestEnds } from './request-end.js';
 
 /**
  * Milliseconds that a timer runs at most. Timers run by the monotonic clock, and tokens expire by
@@ -135,7 +135,7 @@ class OpenRequest {
   }
 
   endWith(req: NodeRequest): void {
-    this.endOn(onRequestEnd(req, () => this.end()));
+    this.endOn(endWithRequest(req, () => this.end()));
   }
 
   /** Returns whether one of these names was not watched for. */

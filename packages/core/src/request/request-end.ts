@@ -1,9 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
-import { knownStateOf, stateOf } from './request-state.js';
+import { knownRequestStateOf, requestStateOf } from './request-state.js';
 
 type End = () => void;
+/** Calls now what the end of a request would call, unless it was called. */
+type EndNow = () => void;
 
 /** The members that this library uses of a connection or of a stream of HTTP/2. Stand-ins lack some. */
 interface Closing {
@@ -25,7 +27,7 @@ const ofConnections = new WeakMap<object, Set<End>>();
 let noticing = 0;
 
 /**
- * Has `onRequestEnd()` know of responses that are finished from now on. Returns a function that
+ * Has `endWithRequest()` know of responses that are finished from now on. Returns a function that
  * ends this, which may be called again.
  */
 export function noticeRequestEnds(): End {
@@ -52,9 +54,9 @@ export function noticeRequestEnds(): End {
  * HTTP/2 is closed; at once if that has happened. A request that was upgraded has no response and
  * ends with its connection. Returns a function that calls `end` now.
  */
-export function onRequestEnd(req: NodeRequest, end: End): End {
+export function endWithRequest(req: NodeRequest, end: End): EndNow {
   const closing = (http2StreamOf(req) ?? req.socket) as Closing | undefined;
-  if (knownStateOf(req)?.isEnded === true || closing === undefined || closing.destroyed === true) {
+  if (knownRequestStateOf(req)?.isEnded === true || closing === undefined || closing.destroyed === true) {
     end();
     return () => undefined;
   }
@@ -83,7 +85,7 @@ function watchClosing(closing: Closing): Set<End> {
 /** Never throws: an error in a subscriber ends the process. */
 function onRequestStart(message: unknown): void {
   try {
-    stateOf((message as { request: NodeRequest }).request);
+    requestStateOf((message as { request: NodeRequest }).request);
   } catch {
     // A frozen request has no state.
   }
@@ -93,7 +95,7 @@ function onRequestStart(message: unknown): void {
 function onResponseFinish(message: unknown): void {
   const { request } = message as { request: NodeRequest };
   try {
-    stateOf(request).isEnded = true;
+    requestStateOf(request).isEnded = true;
   } catch {
     // A frozen request has no mark, and ends with its connection.
   }

@@ -1,8 +1,8 @@
 /**
- * Returns whether a function that must answer at once returned a promise, of whatever make. If it
- * did, its rejection is handled: an unhandled one ends the process.
+ * Handles the rejection of `value` if it is a promise, of whatever make: an unhandled one ends the process.
+ * Returns whether it is one, which a function that must answer at once must not return.
  */
-export function isPromised(value: unknown): boolean {
+export function ignorePromise(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null || !('then' in value)) {
     return false;
   }
@@ -38,7 +38,7 @@ export function callAll<T extends readonly (() => unknown)[]>(
  * Waits until every promise has settled. Works where the application has replaced `Promise` by one
  * without `allSettled`.
  */
-export async function allSettled(promises: Iterable<Promise<unknown>>): Promise<void> {
+export async function untilAllSettled(promises: Iterable<Promise<unknown>>): Promise<void> {
   for (const settled of Array.from(promises, ignore)) {
     await settled;
   }

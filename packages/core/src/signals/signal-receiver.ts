@@ -1,8 +1,8 @@
 import { createHttp } from '../authorization-server/http.js';
 import { createRemoteKeys, limitWaiting, type RemoteKeys } from '../authorization-server/key-set.js';
 import { jose } from '../authorization-server/lazy-modules.js';
+import { createLimitedHttp } from '../authorization-server/limited-http.js';
 import { createDiscovery } from '../authorization-server/metadata.js';
-import { createProtectedHttp } from '../authorization-server/protected-http.js';
 import { JwtRejected, verifyJwt } from '../authorization-server/verified-jwt.js';
 import { TransmitterError, toRefusal } from '../errors.js';
 import { createProblemReporter, publishSignal, type SignalEvent } from '../observe/events.js';
@@ -120,7 +120,7 @@ export function createSignalReceiver(
   const plainHttp = createHttp(httpRules, credentials.find(({ identity }) => identity)?.identity);
   const { timeout, maxConcurrent, maxQueued } = httpRules;
   const limits = { timeout, maxConcurrent, maxQueued };
-  const protectedHttp = createProtectedHttp(
+  const limitedHttp = createLimitedHttp(
     plainHttp.send,
     { role: 'transmitter', name: transmitter },
     { ...circuitBreaker, ...limits },
@@ -129,7 +129,7 @@ export function createSignalReceiver(
   const metadata = createDiscovery(
     { issuer: transmitter, metadataMaxAge: METADATA_MAX_AGE, metadata: undefined },
     {
-      http: protectedHttp.send,
+      http: limitedHttp.send,
       timeout,
       onFound: () => undefined,
       report,
@@ -137,7 +137,7 @@ export function createSignalReceiver(
     },
   );
   jose.preload();
-  const keys = createRemoteKeys(metadata, protectedHttp.send);
+  const keys = createRemoteKeys(metadata, limitedHttp.send);
   const jwtRules = { algorithms, clockTolerance: CLOCK_TOLERANCE };
   const signedBy =
     (some: RemoteKeys) =>
@@ -165,7 +165,7 @@ export function createSignalReceiver(
   const handledTokens = new HandledEventTokens();
   /** When a kind of refusal was last reported, by its message: there are few. */
   const refusedAt = new Map<string, number>();
-  const access = { transmitter, http: protectedHttp.send, timeout, credentials, closing: ending.signal };
+  const access = { transmitter, http: limitedHttp.send, timeout, credentials, closing: ending.signal };
   const ask = createTransmitterEndpoints(access);
   const states = streamSettings && new VerificationStates([transmitter, audience, secret ?? null]);
   const keeper = createKeeper();
@@ -361,7 +361,7 @@ export function createSignalReceiver(
 
   function close(): void {
     ending.abort();
-    protectedHttp.close();
+    limitedHttp.close();
     plainHttp.close();
   }
 

@@ -3,7 +3,7 @@ import {
   limitAuthentication,
 } from '../authorization-server/client-authentication.js';
 import type { Http } from '../authorization-server/http.js';
-import { retryBroken } from '../authorization-server/protected-http.js';
+import { retryBroken } from '../authorization-server/limited-http.js';
 import { readRetryAfter } from '../authorization-server/retry-after.js';
 import { Deadline, withTimeoutSignal } from '../shared/deadline.js';
 import { textNestsTooDeep } from '../shared/json-nesting.js';

@@ -4,7 +4,7 @@ import type { DerElement } from '../certificate/der-elements.js';
 import { sequenceOf } from '../certificate/der-members.js';
 import { distinguishedNames } from '../certificate/distinguished-name.js';
 import { x509Library } from '../certificate/lazy-x509.js';
-import { keepSentChains } from '../certificate/sent-chain.js';
+import { patchTlsHandles } from '../certificate/sent-chain.js';
 import { AuthoritySource, authoritiesRule } from '../chain/authorities.js';
 import { ChainVerification } from '../chain/chain-verification.js';
 import { extensionOf, pathExtensionIds } from '../chain/extension-values.js';
@@ -127,7 +127,7 @@ export class ProxyRecognition {
     );
     this.#written = list((options as Record<Kind, string | readonly string[]>)[kind]);
     const authorities = new AuthoritySource(ca, given.pathOf('ca'), report);
-    keepSentChains();
+    patchTlsHandles();
     this.#verification = new ChainVerification(authorities, undefined, MAX_OUTCOMES);
   }
 

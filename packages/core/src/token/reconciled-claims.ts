@@ -2,13 +2,13 @@ import { claimOf, type TokenAnswer, type TokenClaims } from './token-claims.js';
 import { createTokenRejection, describeClaim } from './token-rejection.js';
 
 /**
- * Joins what a token that was verified here says with what the authorization server answers about
+ * Reconciles what a token that was verified here says with what the authorization server answers about
  * it. What one of the two leaves out the other says. Where both say it, the stricter one counts:
  * the earlier end, the later beginning, the scopes, audiences and certificate that both name. Of
  * other claims the server's count, as they are newer. Two that name another token or subject are a
  * rejection. Two thumbprints that differ are both in `cnf`, which the check of the binding refuses.
  */
-export function combineClaims(own: TokenClaims, answer: TokenAnswer): TokenAnswer {
+export function reconcileClaims(own: TokenClaims, answer: TokenAnswer): TokenAnswer {
   if (typeof answer === 'string') {
     return answer;
   }

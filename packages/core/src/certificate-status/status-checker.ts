@@ -33,7 +33,7 @@ export type PathStatus =
     });
 
 /** Finds out whether certificates are revoked. */
-export interface CertificateStatus {
+export interface StatusChecker {
   /** Changes whenever the status of a certificate may have changed. */
   readonly generation: number;
   /**
@@ -76,12 +76,12 @@ export interface StatusContext {
  *
  * @param clockTolerance returns the seconds that another clock may differ from this process's
  */
-export function createCertificateStatus(
+export function createStatusChecker(
   settings: CertificateStatusSettings,
   clockTolerance: () => number,
   report: ReportProblem,
   { crlSigners = noSigners, resolveHost }: StatusContext = {},
-): CertificateStatus {
+): StatusChecker {
   let generation = 0;
   const fetcher = createStatusFetcher(settings, resolveHost);
   const parts = {

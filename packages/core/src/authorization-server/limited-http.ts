@@ -33,7 +33,7 @@ export interface SuspensionRules {
   readonly retryInterval: number;
 }
 
-export interface ProtectionRules extends RequestLimits, SuspensionRules {}
+export interface LimitedHttpRules extends RequestLimits, SuspensionRules {}
 
 /** Which server is asked: problems name it, so that the operator looks at the right one. */
 export interface AskedServer {
@@ -62,15 +62,14 @@ interface Endpoint {
 }
 
 /**
- * Returns an `Http`, with what closes it.
- * It sends at most `maxConcurrent` exchanges at once to one endpoint. While the
- * circuit breaker of the endpoint is open, a request is refused at once instead of waiting for a
- * timeout, except for a probe now and then.
+ * Returns an `Http` that sends at most `maxConcurrent` exchanges at once to one endpoint, with what
+ * closes it. While the circuit breaker of the endpoint is open, a request is refused at once instead of
+ * waiting for a timeout, except for a probe now and then.
  */
-export function createProtectedHttp(
+export function createLimitedHttp(
   http: Http,
   server: AskedServer,
-  rules: ProtectionRules,
+  rules: LimitedHttpRules,
   report: ReportProblem,
 ): { readonly send: Http; readonly close: () => void } {
   const { maxConcurrent, maxQueued, timeout } = rules;
@@ -112,13 +111,13 @@ export function createProtectedHttp(
         );
       }
       const sentAt = performance.now();
-      return await withRequestDeadline(timeout, request, (timedRequest) => {
+      return await withRequestDeadline(timeout, request, (questionRequest) => {
         const attempt = (wasCounted: boolean) => {
           // An exchange that waited long for its place had no fair time: its timeout says nothing
           // about the server.
           const isLate = performance.now() - sentAt > (timeout * 1000) / 2;
           return breaker.run(
-            () => http(url, timedRequest),
+            () => http(url, questionRequest),
             (response, error) => {
               const outcome = isLate && isTimeout(error) ? 'inconclusive' : classifyOutcome(response, error);
               return wasCounted && outcome !== 'answered' ? 'inconclusive' : outcome;
@@ -129,7 +128,7 @@ export function createProtectedHttp(
         };
         const noPlace = () =>
           createNotAskedRefusal(`no place in time among the exchanges with ${name} (http.maxConcurrent)`);
-        return exchanges.run(timedRequest.deadline, noPlace, () =>
+        return exchanges.run(questionRequest.deadline, noPlace, () =>
           request.method === 'GET' ? retryBroken(attempt) : attempt(request.wasCounted === true),
         );
       });
@@ -159,7 +158,7 @@ function causeOf(request: OutgoingRequest): {
 function createEndpoint(
   name: string,
   server: AskedServer,
-  { maxConcurrent, maxFailures, retryInterval }: ProtectionRules,
+  { maxConcurrent, maxFailures, retryInterval }: LimitedHttpRules,
   report: ReportProblem,
 ): Endpoint {
   const registration = registerBreaker({ issuer: server.name, endpoint: name });

@@ -1,7 +1,7 @@
 // Which keys count, told by their DER alone: OpenSSL decodes none of them before.
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { explainUnacceptedKey, verificationCostOf } from '../../../packages/core/src/chain/accepted-keys.js';
+import { explainUnacceptedKey, verificationCostOf } from '../../../packages/core/src/chain/key-rules.js';
 import { bits, der, identifier, integer, sequence as sequenceOf } from '../../support/written-der.js';
 
 const derOf = ({ publicKey }: { readonly publicKey: KeyObject }) =>

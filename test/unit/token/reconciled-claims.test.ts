@@ -1,7 +1,7 @@
 // What counts of a JWT and of the authorization server's answer about it: of two statements the stricter one.
 import { readTokenClaims, type TokenClaims } from '@mtls-bound/core';
 import { expect, it } from 'vitest';
-import { combineClaims } from '../../../packages/core/src/token/combined-claims.js';
+import { reconcileClaims } from '../../../packages/core/src/token/reconciled-claims.js';
 
 const issuer = 'https://as.example.com';
 
@@ -14,10 +14,10 @@ function claims(of: Record<string, unknown>, by = issuer): TokenClaims {
 }
 
 const agreed = (token: Record<string, unknown>, answer: Record<string, unknown>) =>
-  combineClaims(claims(token), claims(answer)) as TokenClaims;
+  reconcileClaims(claims(token), claims(answer)) as TokenClaims;
 
 it('an answer that refuses the token refuses it', () => {
-  expect(combineClaims(claims({}), 'token_inactive')).toBe('token_inactive');
+  expect(reconcileClaims(claims({}), 'token_inactive')).toBe('token_inactive');
 });
 
 it.each<[string, object, object]>([
@@ -42,7 +42,7 @@ it.each<[string, object, object]>([
 
 it('an answer by another issuer refuses the token', () => {
   const other = claims({}, 'https://other.example.com');
-  expect(combineClaims(claims({}), other)).toContain('another issuer');
+  expect(reconcileClaims(claims({}), other)).toContain('another issuer');
 });
 
 it('the token type is compared without its case, and is that of the token', () => {
@@ -137,7 +137,7 @@ it.each<[string, unknown, unknown, unknown]>([
   ['a list in the token, which is refused', [], one, []],
 ])('the confirmation is %s', (_title, token, answer, expected) => {
   const base = claims({});
-  const both = combineClaims(
+  const both = reconcileClaims(
     { ...base, confirmation: token },
     { ...base, confirmation: answer },
   ) as TokenClaims;
