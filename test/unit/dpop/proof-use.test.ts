@@ -101,7 +101,7 @@ describe('in one process', () => {
     const { outcome } = start(undefined, false, false, 30, new UsedProofs(1));
     expect(await outcome(proofOf('a'))).toBe('accepted');
     expect(await outcome({ ...proofOf('b'), key: { jkt: 'other' } } as DpopProof)).toBe(
-      '503 dpop_proofs_not_recorded: this process remembers as many proofs as it can',
+      '503 dpop_proofs_not_recorded: too little is left of the memory for used proofs of this process',
     );
   });
 

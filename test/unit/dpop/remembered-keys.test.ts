@@ -1,6 +1,11 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import type { ProofKey } from '../../../packages/core/src/dpop/proof-key.js';
 import { RememberedKeys } from '../../../packages/core/src/dpop/remembered-keys.js';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
 
 const keyOf = (jkt: string): ProofKey => ({ jkt, algorithm: 'ES256' }) as ProofKey;
 
@@ -53,5 +58,24 @@ describe('the keys of clients', () => {
       known.add(`header ${i}`, keyOf(`${i}`));
     }
     expect(known.size).toBe(10_000);
+  });
+
+  it('do not keep the proofs alive that they came with', () => {
+    const known = new RememberedKeys();
+    const memory = () => {
+      collect();
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = memory();
+    for (let i = 0; i < 3_000; i += 1) {
+      // As a header of a request is read: a text of its own, with one byte a character.
+      const proof = Buffer.from(`header-of-${i}`.padEnd(8_000, '.claims')).toString('latin1');
+      known.add(proof.slice(0, proof.indexOf('.')), keyOf(`${i}`));
+    }
+    // The proofs have 24 MB.
+    expect(memory() - before).toBeLessThan(6_000_000);
+    expect(known.size).toBe(3_000);
+    expect(known.find(`header-of-${2_999}`)?.jkt).toBe('2999');
   });
 });

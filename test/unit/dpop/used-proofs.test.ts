@@ -254,6 +254,36 @@ describe('a limit', () => {
     expect(countOf(fill(used, 'another', 1_000), 'fresh')).toBeGreaterThanOrEqual(10);
   });
 
+  it('that all keys have reached is no fault of a key with few proofs', () => {
+    const used = new UsedProofs(1_000);
+    expect(fill(used, 'victim', 1)).toEqual(['fresh']);
+    expect(fill(used, 'busy', 200).at(-1)).toBe('too-many');
+    for (let key = 0; key < 40; key += 1) {
+      fill(used, `busy ${key}`, 100);
+    }
+    expect(used.take(proof('next', 'victim'))).toBe('full');
+    // A key of which nothing is remembered gets what is left.
+    expect(used.take(proof('next', 'newcomer'))).toBe('fresh');
+  });
+
+  it.each([
+    ['9,900', 'for 90 seconds', 90, 99],
+    ['3,200', 'for 300 seconds', 300, 32],
+    ['1,600', 'for 600 seconds', 600, 16],
+  ])('of all keys is %s proofs a second that are accepted %s', (_rate, _time, lasts, hundreds) => {
+    const outcomesAt = (rate: number): Set<TakeOutcome> => {
+      const used = new UsedProofs(10_000);
+      const outcomes = new Set<TakeOutcome>();
+      for (let number = 0; number < 800 * rate; number += 1) {
+        outcomes.add(used.take(proof('a', `key ${number}`, lasts)));
+        vi.advanceTimersByTime(1_000 / rate);
+      }
+      return outcomes;
+    };
+    expect(outcomesAt(hundreds)).toEqual(new Set(['fresh']));
+    expect(outcomesAt(hundreds * 1.15)).toEqual(new Set(['fresh', 'full']));
+  });
+
   it('of all keys refuses new proofs and forgets none', () => {
     const used = new UsedProofs(2);
     const one = proof('a', 'x');

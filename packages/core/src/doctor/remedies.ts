@@ -64,7 +64,9 @@ export const remedies: Readonly<Record<RefusalCode, string>> = {
   dpop_signature_invalid: 'sign with the private key of the jwk in the header of the proof',
   dpop_proof_replayed: 'make a proof with a new jti for each request, also for a request that is repeated',
   dpop_proofs_too_many: 'check why one client sends so many requests, or use several keys',
-  dpop_proofs_not_recorded: 'read detail. Repair the store of dpop.store, or set dpop.onStoreFailure',
+  dpop_proofs_not_recorded:
+    'read detail. Repair the store of dpop.store, or set dpop.onStoreFailure. ' +
+    'If the memory for used proofs is full, look for clients with many keys, or start more processes',
   scope_insufficient: 'request the scope that the challenge names',
   too_many_rejected_tokens: 'send active tokens. If many clients share an address, set the flood guard',
   authentication_insufficient: 'have the user authenticate as the challenge says (RFC 9470)',

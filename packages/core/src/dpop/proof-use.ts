@@ -34,7 +34,7 @@ const refusals: Readonly<
   replayed: ['dpop_proof_replayed', 'this process has accepted it before'],
   'too-old': ['dpop_proof_untimely', 'the clock of this machine was set back; the proof may have been used'],
   'too-many': ['dpop_proofs_too_many', 'of this key too many proofs are not expired yet'],
-  full: ['dpop_proofs_not_recorded', 'this process remembers as many proofs as it can'],
+  full: ['dpop_proofs_not_recorded', 'too little is left of the memory for used proofs of this process'],
 });
 
 /**

@@ -30,14 +30,20 @@ export class RememberedKeys {
     return this.#byHeader.get(header);
   }
 
-  /** Remembers the key of a proof whose signature was right: made-up proofs displace none. */
+  /**
+   * Remembers the key of a proof whose signature was right: made-up proofs displace none.
+   *
+   * @param header in base64url
+   */
   add(header: string, key: ProofKey): void {
     const earlier = this.#headerOf.get(key.jkt);
     if (earlier === header || header.length > MAX_HEADER_LENGTH) {
       return;
     }
     this.#byHeader.delete(earlier ?? header);
-    this.#byHeader.set(header, key);
-    this.#headerOf.set(key.jkt, header);
+    // A copy: V8 keeps the whole proof alive for a piece of it.
+    const copy = Buffer.from(header, 'latin1').toString('latin1');
+    this.#byHeader.set(copy, key);
+    this.#headerOf.set(key.jkt, copy);
   }
 }

@@ -18,15 +18,19 @@ export function proofIdOf({ jkt, jti }: UsedProof): string {
   return hash('sha256', `${jkt} ${jti}`, 'base64url');
 }
 
-/** How a proof was taken. */
+/**
+ * How a proof was taken. `too-many` is the fault of its key. `full` is that of all keys: they have
+ * used more than half of the memory, and the rest is too little for one more proof of this key.
+ */
 export type TakeOutcome = 'fresh' | 'replayed' | 'too-old' | 'too-many' | 'full';
 
 /** Proofs that this process remembers at most: 34 MB, or 202 MB if each has another key. */
 const MAX_PROOFS = 1_000_000;
 /**
  * One key may have an eighth of what is left. Alone it gets a ninth of all: a thousand requests a
- * second of proofs that are accepted for 90 seconds. All keys together fill the memory with 11,100
- * requests a second of such proofs, and with 3,300 or 1,700 if nonces count for 300 or 600 seconds.
+ * second of proofs that are accepted for 90 seconds. All keys together fill the memory with 9,900
+ * requests a second of such proofs, and with 3,200 or 1,600 if nonces count for 300 or 600 seconds:
+ * a proof is remembered for up to 11 seconds more.
  */
 const SHARE_OF_KEY = 8;
 
@@ -96,12 +100,9 @@ export class UsedProofs {
       return 'too-old';
     }
     const left = this.#maxProofs - this.#count;
-    if (left <= 0) {
-      return 'full';
-    }
     const key = this.#keys.get(jkt) ?? { jkt, count: 0 };
-    if (key.count * SHARE_OF_KEY >= left) {
-      return 'too-many';
+    if (left <= 0 || key.count * SHARE_OF_KEY >= left) {
+      return left * 2 < this.#maxProofs ? 'full' : 'too-many';
     }
     this.#names.add(name, number);
     this.#keys.set(jkt, key);

@@ -79,9 +79,9 @@ export const dpopOptions = optionGroup({
   }),
   /**
    * `redisProofs(client)`, or what does the same over anything else: records the used proofs of a
-   * fleet. Default: none; each process accepts a proof once.
+   * fleet. Default: none; each `mtlsBound()` accepts a proof once.
    */
-  store: optional(store, { defaultInWords: 'none; each process accepts a proof once' }),
+  store: optional(store, { defaultInWords: 'none; each `mtlsBound()` accepts a proof once' }),
   /** Seconds that `store` may take to answer. Refused without `store`. Default 0.5; from 0.005 to 5. */
   timeout: seconds({ min: 0.005, max: 5, default: 0.5 }),
   /**
