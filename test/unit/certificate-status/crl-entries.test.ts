@@ -9,6 +9,7 @@ import {
   integer,
   octets,
   sequence,
+  text,
   time,
 } from '../../support/written-der.js';
 
@@ -48,6 +49,11 @@ describe('a certificate is listed', () => {
     expect([reasonOf(entries, 1), reasonOf(entries, 2)]).toEqual([3, 4]);
   });
 
+  it('with a reason behind fifteen other extensions', async () => {
+    const others = Array.from({ length: 15 }, () => extension('1.2.3', integer(1)));
+    expect(reasonOf(await opened(entry([1], ...others, reason(3))), 1)).toBe(3);
+  });
+
   it('without a reason among its extensions', async () => {
     expect(reasonOf(await opened(entry([1], extension('1.2.3', integer(5)))), 1)).toBe(0);
   });
@@ -85,6 +91,18 @@ describe('a certificate is listed', () => {
     expect(entries.tableSize).toBeLessThanOrEqual(5_000 * 4 * 3);
   });
 
+  it.each([1, 2, 3, 4, 5, 6, 12, 13, 25, 26, 51, 52, 102, 204, 409, 410, 819])(
+    'in a list of %i of the smallest entries, and another one is not',
+    async (count) => {
+      const serials = Array.from({ length: count }, (_, at) =>
+        count < 128 ? [at] : [1 + (at >> 8), at & 0xff],
+      );
+      const entries = await opened(...serials.map((serial) => entry(serial)));
+      expect(serials.every((serial) => reasonOf(entries, ...serial) === 0)).toBe(true);
+      expect(reasonOf(entries, 0x7f, 0, 0)).toBeUndefined();
+    },
+  );
+
   it('in no list without entries', async () => {
     const entries = await opened();
     expect([reasonOf(entries, 1), entries.count]).toEqual([undefined, 0]);
@@ -104,6 +122,7 @@ describe('a certificate is listed', () => {
 
 const unreadable = { code: 'unreadable', why: 'an entry of it can not be read' };
 const critical = { code: 'unreadable', why: 'an entry of it has a critical extension that is not known' };
+const manyExtensions = { code: 'too_large', why: 'an entry of it has more than 16 extensions' };
 const indirect = { code: 'form_not_supported', why: 'it is an indirect list, which is not supported' };
 
 describe('a list can not be used with', () => {
@@ -116,6 +135,19 @@ describe('a list can not be used with', () => {
     ['a serial number of 65 bytes', entry(Array<number>(65).fill(1)), unreadable],
     ['no time', sequence(integer(1)), unreadable],
     ['a time of another type', sequence(integer(1), octets(when)), unreadable],
+    ['an empty UTCTime', sequence(integer(1), der(0x17)), unreadable],
+    ['an empty GeneralizedTime', sequence(integer(1), der(0x18)), unreadable],
+    ['a UTCTime without seconds', sequence(integer(1), text(0x17, '2601010000Z')), unreadable],
+    ['a UTCTime without Z', sequence(integer(1), text(0x17, '2601010000000')), unreadable],
+    ['a UTCTime in another zone', sequence(integer(1), text(0x17, '260101000000+0000')), unreadable],
+    ['a UTCTime of letters', sequence(integer(1), text(0x17, '26010100000xZ')), unreadable],
+    [
+      'a UTCTime of four digits for the year',
+      sequence(integer(1), text(0x17, '20260101000000Z')),
+      unreadable,
+    ],
+    ['a GeneralizedTime of two', sequence(integer(1), text(0x18, '260101000000Z')), unreadable],
+    ['a fraction of a second', sequence(integer(1), text(0x18, '20260101000000.5Z')), unreadable],
     ['extensions of another type', sequence(integer(1), when, der(0x31, good)), unreadable],
     ['something behind the extensions', sequence(integer(1), when, sequence(good), integer(1)), unreadable],
     [
@@ -136,6 +168,11 @@ describe('a list can not be used with', () => {
       'something behind a value',
       entry([1], sequence(identifier('1.2.3'), octets(integer(1)), integer(1))),
       unreadable,
+    ],
+    [
+      'an entry of 17 extensions',
+      entry([1], ...Array.from({ length: 17 }, () => extension('1.2.3', integer(1)))),
+      manyExtensions,
     ],
     ['half of an extension', sequence(integer(1), when, sequence(good, Buffer.from([0x30]))), unreadable],
     ['half of an entry', Buffer.concat([entry([1]), Buffer.from([0x30])]), unreadable],
@@ -171,4 +208,10 @@ describe('a list can not be used with', () => {
     expect(await read(bytes)).toEqual(reasonNot);
     expect(await read(entry([7]), bytes)).toEqual(reasonNot);
   });
+});
+
+it('a list of many entries with empty times is refused', async () => {
+  // They have 8 bytes. The table has slots for entries of 20 bytes and more.
+  const serials = Array.from({ length: 100 }, (_, at) => [1 + (at >> 8), at & 0xff]);
+  expect(await read(...serials.map((serial) => sequence(integer(...serial), der(0x17))))).toEqual(unreadable);
 });

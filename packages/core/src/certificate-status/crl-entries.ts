@@ -10,6 +10,9 @@ const LEAST_ENTRY = 20;
 /** Bytes. RFC 5280 §4.1.2.2 permits 20. */
 const MAX_SERIAL = 64;
 
+/** Extensions of one entry. RFC 5280 §5.3 defines four. */
+const MAX_EXTENSIONS = 16;
+
 /** Milliseconds for which the entries of a list are read before other work runs. */
 const SLICE = 10;
 
@@ -79,21 +82,27 @@ export class CrlEntries {
    * @param serial the content of its serial number
    */
   reasonOf(serial: Uint8Array): number | undefined {
-    const place = this.#slots[this.#slotOf(comparableSerial(serial))] ?? 0;
+    const slot = this.#slotOf(comparableSerial(serial));
+    const place = slot === undefined ? 0 : (this.#slots[slot] ?? 0);
     return place === 0 ? undefined : this.#serialAt(place - 1).reason();
   }
 
-  /** The slot of the entry with a serial number, or else the free slot where it would be. */
-  #slotOf(wanted: Uint8Array): number {
-    const mask = this.#slots.length - 1;
-    let slot = serialHash(wanted) & mask;
-    for (let place = this.#slots[slot] ?? 0; place !== 0; place = this.#slots[slot] ?? 0) {
-      if (Buffer.compare(this.#serialAt(place - 1).serial, wanted) === 0) {
+  /**
+   * The slot of the entry with a serial number, or else the free slot where it would be. `undefined` if
+   * no slot is free.
+   */
+  #slotOf(wanted: Uint8Array): number | undefined {
+    const { length } = this.#slots;
+    const first = serialHash(wanted);
+    // Each slot once: the loop ends also if the table were full.
+    for (let passed = 0; passed < length; passed += 1) {
+      const slot = (first + passed) & (length - 1);
+      const place = this.#slots[slot] ?? 0;
+      if (place === 0 || Buffer.compare(this.#serialAt(place - 1).serial, wanted) === 0) {
         return slot;
       }
-      slot = (slot + 1) & mask;
     }
-    return slot;
+    return undefined;
   }
 
   #add(entry: DerCursor): StatusReason | undefined {
@@ -106,7 +115,8 @@ export class CrlEntries {
     if (serial.length === 0 || serial.length > MAX_SERIAL) {
       return unreadable;
     }
-    if (!member.next() || (member.tag !== tags.utcTime && member.tag !== tags.generalizedTime)) {
+    // A time that lacks something would make the entry smaller than `LEAST_ENTRY`.
+    if (!member.next() || !isTime(member)) {
       return unreadable;
     }
     if (!member.isAtEnd) {
@@ -118,6 +128,9 @@ export class CrlEntries {
     // Of entries with one serial number the first counts. If each took a slot, each further one would have to
     // pass all of them.
     const slot = this.#slotOf(comparableSerial(serial));
+    if (slot === undefined) {
+      return unreadable;
+    }
     if (this.#slots[slot] === 0) {
       this.#slots[slot] = at + 1;
     }
@@ -136,13 +149,45 @@ export class CrlEntries {
 
 const unreadable: StatusReason = { code: 'unreadable', why: 'an entry of it can not be read' };
 
+const tooManyExtensions: StatusReason = {
+  code: 'too_large',
+  why: `an entry of it has more than ${MAX_EXTENSIONS} extensions`,
+};
+
+/** Bytes of the two forms of a time, with seconds, in UTC (RFC 5280 §5.1.2.6). */
+const timeLengths: ReadonlyMap<number, number> = new Map([
+  [tags.utcTime, 13],
+  [tags.generalizedTime, 15],
+]);
+
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
+const LETTER_Z = 0x5a;
+
+/** Whether a cursor is at digits and a Z, as many as a time has. Whether there is such a day is not asked. */
+function isTime({ bytes, tag, start, end }: DerCursor): boolean {
+  if (end - start !== timeLengths.get(tag) || bytes[end - 1] !== LETTER_Z) {
+    return false;
+  }
+  for (let at = start; at < end - 1; at += 1) {
+    const byte = bytes[at] ?? 0;
+    if (byte < DIGIT_0 || byte > DIGIT_9) {
+      return false;
+    }
+  }
+  return true;
+}
+
 /**
  * Why a list with such an entry must not be used (RFC 5280 §5.3), `undefined` if it may be. The
  * cursor is at the extensions of the entry.
  */
 function explainEntry({ bytes, start, end }: DerCursor): StatusReason | undefined {
   const one = new DerCursor(bytes, start, end);
-  while (one.next()) {
+  for (let count = 1; one.next(); count += 1) {
+    if (count > MAX_EXTENSIONS) {
+      return tooManyExtensions;
+    }
     const member = new DerCursor(bytes, one.start, one.end);
     if (one.tag !== tags.sequence || !member.nextIs(tags.objectIdentifier)) {
       return unreadable;

@@ -136,7 +136,9 @@ const ofStatus: Readonly<Record<StatusReasonCode, Hint>> = Object.freeze({
   },
   too_large: {
     code: 'status_too_large',
-    text: 'raise certificatePolicy.revocationCheck.maxSize',
+    text:
+      'raise certificatePolicy.revocationCheck.maxSize if the list has more bytes. If it, or the ' +
+      "certificate, has more parts than are read, it can not be used: use by: 'ocsp'",
   },
   wrong_time: {
     code: 'status_clock',
