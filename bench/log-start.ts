@@ -73,7 +73,7 @@ async function start(): Promise<{ milliseconds: number; processor: number; bytes
   const usage = process.cpuUsage();
   const begin = performance.now();
   const revocations = new Revocations({
-    maxTokenLifetime: 3_600,
+    longestUse: 3_600,
     maxAgeWhileUnsynced: 5,
     clockTolerance: 30,
     syncedBy: 'log',

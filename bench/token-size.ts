@@ -74,7 +74,7 @@ async function bytesPerToken(
       staleIfError: 0,
     },
     new Revocations({
-      maxTokenLifetime: 60,
+      longestUse: 60,
       maxAgeWhileUnsynced: 5,
       clockTolerance: 30,
       syncedBy: 'alone',

@@ -620,7 +620,7 @@ export class World {
   #started(): Process {
     return {
       revocations: new Revocations({
-        maxTokenLifetime: 3_600,
+        longestUse: 3_600,
         maxAgeWhileUnsynced: lag / 1000,
         clockTolerance: tolerance / 1000,
         syncedBy: this.#syncedBy,

@@ -11,7 +11,7 @@ import {
 /** What a process remembers of revocations; alone unless `from` says otherwise. */
 export function remembered(changes: Partial<RevocationsRules> = {}): Revocations {
   return new Revocations({
-    maxTokenLifetime: 3_600,
+    longestUse: 3_600,
     maxAgeWhileUnsynced: 5,
     clockTolerance: 30,
     syncedBy: 'alone',

@@ -87,7 +87,7 @@ function logOver(way: Way): RevocationLog {
 function start(secrets = [secret], way: Way = { isCut: false }): Member {
   const told: string[] = [];
   const revocations = new Revocations({
-    maxTokenLifetime: 3_600,
+    longestUse: 3_600,
     maxAgeWhileUnsynced: 5,
     clockTolerance: 30,
     syncedBy: 'log',

@@ -62,7 +62,7 @@ describeReal('redis-server', 'a Redis that can not be used', () => {
   it.each(servers)('has a process report %s of the log', async (code, url) => {
     const messages: string[] = [];
     const revocations = new Revocations({
-      maxTokenLifetime: 3_600,
+      longestUse: 3_600,
       maxAgeWhileUnsynced: 5,
       clockTolerance: 30,
       syncedBy: 'log',

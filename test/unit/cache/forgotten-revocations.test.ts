@@ -123,7 +123,7 @@ describe('a flood of revocations of one issuer', () => {
   });
 
   it('counts until what was forgotten would be forgotten by its age', () => {
-    const revocations = small({ maxTokenLifetime: 60 });
+    const revocations = small({ longestUse: 60 });
     flood(revocations, red);
     // Twice the clockTolerance of 30 s more.
     vi.advanceTimersByTime(120_000);

@@ -19,9 +19,14 @@ export const cacheOptions = optionGroup({
    * Seconds for which the cached answer about an active token is used, never beyond the token's
    * `exp` (RFC 7662 §4). Each answer expires at random up to a tenth earlier, so that answers do
    * not expire together. With `0`, the authorization server is asked on every request. Default 60;
-   * from 0 to 86,400.
+   * from 0 to 86,400, with `sharedCache` and `revocations.log` at most `revocations.maxTokenLifetime`.
    */
-  maxAge: seconds({ min: 0, max: MAX_ANSWER_LIFE.maxAge, default: 60 }),
+  maxAge: seconds({
+    min: 0,
+    max: MAX_ANSWER_LIFE.maxAge,
+    default: 60,
+    limitsNote: ', with `sharedCache` and `revocations.log` at most `revocations.maxTokenLifetime`',
+  }),
   /**
    * Number of active tokens in the cache. Beyond it, the least recently used token is removed.
    * Default 10,000; from 1 to 10,000,000.

@@ -321,7 +321,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     clockTolerance: given.get('clockTolerance'),
     cache,
     sharedCache: given.get('sharedCache'),
-    revocations: resolveRevocations(given.nested('revocations'), cache.maxAge + cache.staleIfError),
+    revocations: resolveRevocations(given.nested('revocations'), cache, !given.isUnwritten('sharedCache')),
     floodGuard: given.isExactly('floodGuard', false)
       ? undefined
       : resolveFloodGuard(given.nested('floodGuard'), certificate),

@@ -1,16 +1,18 @@
 import type { ChannelRules } from '../revocation/channel-sync.js';
 import type { RevocationChannel } from '../revocation/revocation-channel.js';
 import type { LogRules, RevocationLog } from '../revocation/revocation-log.js';
-import { createConflict, createMissingRequirement } from '../shared/option-errors.js';
+import { createConflict, createMismatch, createMissingRequirement } from '../shared/option-errors.js';
 import {
   type OptionReader,
   type OptionsOf,
   optional,
   optionGroup,
+  type SettingsOf,
   seconds,
   withDefault,
 } from '../shared/option-group.js';
 import { checkOption, type OptionRule, oneOf, secretList, withMethods } from '../shared/option-rules.js';
+import type { cacheOptions } from './cache-options.js';
 
 const log: OptionRule<RevocationLog> = withMethods('redisLog(client)', 'setHeader', 'append', 'read');
 const channel: OptionRule<RevocationChannel> = withMethods('redisChannel(client)', 'publish', 'subscribe');
@@ -36,10 +38,11 @@ export const revocationOptions = optionGroup({
    */
   secret: optional(secretList, { requiredInWords: ' with `log` and `channel`' }),
   /**
-   * The longest lifetime of your access tokens, in seconds. A process remembers a revocation for this
-   * time and twice the `clockTolerance`: for as long as a JWT could be accepted. If `cache.maxAge` and
-   * `cache.staleIfError` together are longer, they count. Afterwards an opaque token is introspected
-   * again, so revoke it at the authorization server too.
+   * The longest lifetime of your access tokens, in seconds, equal in each process. A process remembers a
+   * revocation for this time and twice the `clockTolerance`: for as long as a JWT could be accepted. If
+   * `cache.maxAge` and `cache.staleIfError` together are longer, the process remembers it for that time.
+   * The log keeps it for `maxTokenLifetime` and twelve minutes. Afterwards an opaque token is
+   * introspected again, so revoke it at the authorization server too.
    * Default 3,600; from 1 to 2,592,000.
    */
   maxTokenLifetime: seconds({ min: 1, max: 2_592_000, default: 3_600 }),
@@ -68,7 +71,8 @@ export interface RevocationOptions extends OptionsOf<typeof revocationOptions> {
 export interface RevocationRules {
   readonly channel: ChannelRules | undefined;
   readonly log: LogRules | undefined;
-  readonly maxTokenLifetime: number;
+  /** Seconds for which a token, or a cached answer about it, may be used. */
+  readonly longestUse: number;
   readonly maxAgeWhileUnsynced: number;
   /** Whether a JWT is accepted of which this process can't find out whether it was revoked. */
   readonly acceptsUnknownRevocation: boolean;
@@ -78,16 +82,15 @@ export interface RevocationRules {
 /**
  * Reads the group `revocations`. Throws `ConfigurationError`.
  *
- * @param cachedFor the seconds for which a cached answer may be used. A revocation is remembered for as
- * long at least: the answer from before it would be used again afterwards
+ * @param hasSharedCache whether the processes share answers
  */
 export function resolveRevocations(
   given: OptionReader<typeof revocationOptions>,
-  cachedFor: number,
+  { maxAge, staleIfError }: Pick<SettingsOf<typeof cacheOptions>, 'maxAge' | 'staleIfError'>,
+  hasSharedCache: boolean,
 ): RevocationRules {
-  const { log, channel, maxAgeWhileUnsynced, jwtsWithUnknownRevocation, maxWait, ...settings } =
+  const { log, channel, maxTokenLifetime, maxAgeWhileUnsynced, jwtsWithUnknownRevocation, maxWait } =
     given.settings();
-  const maxTokenLifetime = Math.max(settings.maxTokenLifetime, cachedFor);
   if (log !== undefined && channel !== undefined) {
     throw createConflict('revocations.channel', 'revocations.log');
   }
@@ -100,10 +103,20 @@ export function resolveRevocations(
   if (log !== undefined) {
     checkOption('revocations.maxAgeWhileUnsynced', seconds({ min: 2, max: 3_600 }), maxAgeWhileUnsynced);
   }
+  if (log !== undefined && hasSharedCache && maxAge > maxTokenLifetime) {
+    // A process that starts would use a shared answer whose revocation is no longer in the log.
+    throw createMismatch(
+      'cache.maxAge',
+      `at most revocations.maxTokenLifetime, ${maxTokenLifetime}, next to sharedCache and revocations.log`,
+      String(maxAge),
+    );
+  }
   return Object.freeze({
     channel: channel && Object.freeze({ channel, secrets, maxAgeWhileUnsynced }),
+    // Equal in all processes, whatever their caches are: each tells by it what may be gone from the log.
     log: log && Object.freeze({ log, secrets, maxTokenLifetime, maxAgeWhileUnsynced }),
-    maxTokenLifetime,
+    // A cached answer from before a revocation would be used again once the revocation is forgotten.
+    longestUse: Math.max(maxTokenLifetime, maxAge + staleIfError),
     maxAgeWhileUnsynced,
     acceptsUnknownRevocation: jwtsWithUnknownRevocation === 'accept',
     maxWait,

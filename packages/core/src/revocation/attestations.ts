@@ -12,7 +12,10 @@ const YOUNG_STEP = 30_000;
 
 export interface AttestationParts {
   readonly entries: EntryHistory;
-  /** Milliseconds for which a process keeps a revocation. The log keeps it two minutes longer. */
+  /**
+   * Milliseconds after which an entry may be gone from the log by its age. The log keeps it two minutes
+   * longer. Equal in all processes.
+   */
   readonly maxAgeMs: number;
   /** Since when this process knows each revocation, in milliseconds since the epoch. */
   readonly completeSince: () => number;

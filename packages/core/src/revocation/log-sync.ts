@@ -112,7 +112,7 @@ export class LogSync {
   constructor(rules: LogRules, revocations: Revocations, report: ReportProblem) {
     this.#rules = rules;
     this.#seals = new LogSeals(rules.secrets, rules.log.id);
-    // Equal in processes with different clockTolerance: they compare the entries that count.
+    // Equal in processes with different clockTolerance or cache: they compare the entries that count.
     const maxAgeMs = (rules.maxTokenLifetime + 2 * MAX_CLOCK_TOLERANCE) * 1000;
     this.#log = new TimeLimitedLog(rules.log, this.#closing.signal);
     this.#revocations = revocations;

@@ -68,7 +68,10 @@ export interface LogRules {
   readonly log: RevocationLog;
   /** The first seals; the others are still read, while one replaces the other. */
   readonly secrets: readonly string[];
-  /** Seconds that an access token lives at most. A revocation is kept a little longer. */
+  /**
+   * Seconds that an access token lives at most. The log keeps a revocation a little longer. Equal in all
+   * processes.
+   */
   readonly maxTokenLifetime: number;
   /** Seconds by which reading may lag. */
   readonly maxAgeWhileUnsynced: number;

@@ -125,8 +125,11 @@ export interface NoticeReceipt {
 
 /** How revocations are remembered. Times in seconds. */
 export interface RevocationsRules {
-  /** The longest life of a token. A revocation is remembered for `2 * clockTolerance` more. */
-  readonly maxTokenLifetime: number;
+  /**
+   * For how long a token, or a cached answer about it, may be used. A revocation is remembered for
+   * `2 * clockTolerance` more.
+   */
+  readonly longestUse: number;
   /** How long answers are used while revocations are not received. */
   readonly maxAgeWhileUnsynced: number;
   /** By how much the clocks of the authorization servers may differ from this process's. */
@@ -196,7 +199,7 @@ export class Revocations {
   readonly #forgotten = new Map<string, Forgotten>();
 
   constructor({
-    maxTokenLifetime,
+    longestUse,
     maxAgeWhileUnsynced,
     clockTolerance,
     syncedBy,
@@ -206,9 +209,9 @@ export class Revocations {
     report = () => undefined,
   }: RevocationsRules) {
     this.#maxWait = maxWait * 1000;
-    // A token that lives for `maxTokenLifetime` is accepted for that much longer: the clock of its server
+    // A token that lives for `longestUse` is accepted for that much longer: the clock of its server
     // may be ahead, and this one's behind.
-    this.#keptForMs = (maxTokenLifetime + 2 * clockTolerance) * 1000;
+    this.#keptForMs = (longestUse + 2 * clockTolerance) * 1000;
     this.#revocations = new ExpiringMap(maxRevocations, this.#keptForMs, {
       groupOf: issuerIn,
       onForgotten: (issuer, revocations) => {
