@@ -1,4 +1,11 @@
-import { createHash, generateKeyPairSync, type KeyObject, sign, X509Certificate } from 'node:crypto';
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  X509Certificate,
+} from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,11 +54,16 @@ export interface CertificateParts {
   readonly extensions?: readonly Uint8Array[];
   readonly notAfter?: number;
   readonly key?: 'ec' | 'rsa' | 'ed25519';
+  /** Its key is that of another certificate. */
+  readonly keyOf?: Written;
 }
 
 export function writeCertificate(parts: CertificateParts): Written {
   const { serial = [1], name = commonName('leaf'), issuer, isAuthority = false, extensions = [] } = parts;
-  const { publicKey, privateKey } = generateKeys(parts.key);
+  const { publicKey, privateKey } =
+    parts.keyOf === undefined
+      ? generateKeys(parts.key)
+      : { publicKey: createPublicKey(parts.keyOf.key), privateKey: parts.keyOf.key };
   const constraints = isAuthority ? [extension('2.5.29.19', sequence(boolean(true)), true)] : [];
   const all = [...constraints, ...extensions];
   const signer = issuer?.key ?? privateKey;

@@ -12,7 +12,7 @@ import type { CertificateStatusSettings } from '../../../packages/core/src/certi
 import { StatusError } from '../../../packages/core/src/certificate-status/status-reason.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { deferred } from '../../support/deferred.js';
-import { der, extension, identifier, sequence, text } from '../../support/written-der.js';
+import { commonName, der, extension, identifier, sequence, text } from '../../support/written-der.js';
 import {
   defaultSettings,
   hour,
@@ -72,6 +72,13 @@ function world(
 
 const authority = writeAuthority();
 const accountable = { name: 'authority', anchor: 'anchor' };
+/** Another authority certifies the key of the authority, and does not say that it may sign lists. */
+const crossed = writeAuthority({
+  issuer: writeAuthority({ name: commonName('other authority') }),
+  keyOf: authority,
+  extensions: [extension('2.5.29.15', der(0x03, Buffer.from([2, 0x04])), true)],
+});
+const byOther = { name: 'other', anchor: 'anchor' };
 const interval = 1_000 * defaultSettings.refreshInterval;
 
 describe('an OCSP responder', () => {
@@ -138,6 +145,17 @@ describe('an OCSP responder', () => {
     slow.resolve(answer({ thisUpdate: Date.now() - 120_000 }));
     await other;
     expect(status()).toMatchObject({ state: 'revoked' });
+  });
+
+  it('has answered about each path through the key of the issuer, whichever certificate is sent', async () => {
+    const { source, status, load, asked, answers } = start();
+    answers.set(url, answer({ thisUpdate: Date.now() - 120_000 }));
+    await source.prepare(leaf.certificate, crossed.certificate, byOther);
+    answers.set(url, answer({ status: 'revoked', thisUpdate: Date.now() - 60_000 }));
+    await load();
+    expect(asked.map(([, given]) => given.authority)).toEqual(['other', 'authority']);
+    expect(status()).toMatchObject({ state: 'revoked' });
+    expect(status(leaf, crossed)).toMatchObject({ state: 'revoked' });
   });
 
   it('may answer with as many bytes as the option says, if these are fewer', async () => {
@@ -247,6 +265,49 @@ describe('an OCSP responder', () => {
     answers.set(url, answer({ status: 'unknown', thisUpdate: Date.now() }));
     await load();
     expect(status()).toMatchObject({ state: 'revoked' });
+  });
+
+  it.each([
+    [['unknown', 'revoked'], 'revoked'],
+    [['revoked', 'unknown'], 'revoked'],
+    [['unknown', 'revoked', 'good'], 'revoked'],
+    [['good', 'unknown'], 'unknown'],
+    [['unknown', 'good'], 'unknown'],
+  ] as const)(
+    'that answers %j is believed that it is %s, for one or several authorities',
+    async (order, state) => {
+      // Each of these is older than the ones before it in this list.
+      const ages = ['unknown', 'revoked', 'good'];
+      const { status, load, answers } = start();
+      const several = start();
+      const began = Date.now();
+      for (const said of order) {
+        const given = answer({ status: said, thisUpdate: began - 60_000 * (1 + ages.indexOf(said)) });
+        answers.set(url, given);
+        await load();
+        several.answers.set(url, given);
+        await several.source.prepare(leaf.certificate, authority.certificate, { ...accountable, name: said });
+        vi.advanceTimersByTime(2 * interval);
+      }
+      expect(status()).toMatchObject({ state });
+      expect(several.status()).toMatchObject({ state });
+    },
+  );
+
+  it('that knew the certificate, and then did not, undoes no answer that it is good again', async () => {
+    const { status, load, answers } = start();
+    const revoked = answer({ status: 'revoked', thisUpdate: Date.now() - 60_000 });
+    for (const given of [
+      revoked,
+      answer({ thisUpdate: Date.now() - 30_000 }),
+      answer({ status: 'unknown', thisUpdate: Date.now() - 10_000 }),
+      revoked,
+    ]) {
+      answers.set(url, given);
+      await load();
+      vi.advanceTimersByTime(2 * interval);
+    }
+    expect(status()).toMatchObject({ state: 'unknown' });
   });
 
   it('of two answers of one time believes the one that revokes', async () => {
@@ -440,6 +501,28 @@ describe('a revocation list at a URI', () => {
     slow.resolve(list({ thisUpdate: Date.now() - 120_000 }));
     await other;
     expect(status()).toMatchObject({ state: 'revoked' });
+  });
+
+  it('counts for each path through the key of the issuer, whichever certificate is sent', async () => {
+    const { source, status, load, asked, answers } = start();
+    const prepareCrossed = () => source.prepare(leaf.certificate, crossed.certificate, byOther, signedBy());
+    const statusCrossed = () => source.answer(leaf.certificate, crossed.certificate, Date.now(), signedBy());
+    answers.set(uri, list({ thisUpdate: Date.now() - 120_000 }));
+    await prepareCrossed();
+    await load();
+    expect(status()).toMatchObject({ state: 'good' });
+    // The key usage of this certificate lacks cRLSign.
+    expect(statusCrossed()).toMatchObject({ state: 'unknown', code: 'wrong_signer' });
+    vi.advanceTimersByTime(2 * interval);
+    answers.set(uri, list({ revoked: [[7]], thisUpdate: Date.now() - 60_000 }));
+    await load();
+    expect(asked.map(([, given]) => given.authority)).toEqual(['other', 'authority', 'authority']);
+    expect(statusCrossed()).toMatchObject({ state: 'revoked' });
+    vi.advanceTimersByTime(2 * interval);
+    answers.set(uri, list({ thisUpdate: Date.now() }));
+    await prepareCrossed();
+    // A list is a proof by the certificate of the path, not by the one that it was fetched for.
+    expect(status()).toMatchObject({ state: 'good' });
   });
 
   it('of two of one time, fetched for two authorities, counts if it revokes', async () => {

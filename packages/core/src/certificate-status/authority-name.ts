@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { PathCertificate } from '../chain/path-certificate.js';
+import { comparableKey } from './comparable-key.js';
 import type { AccountableAuthority } from './status-source.js';
 
 /**
@@ -10,7 +11,7 @@ export function nameAuthority({
   subjectName,
   publicKey,
 }: Pick<PathCertificate, 'subjectName' | 'publicKey'>): string {
-  return createHash('sha256').update(publicKey).update(subjectName).digest('base64url');
+  return createHash('sha256').update(comparableKey({ publicKey })).update(subjectName).digest('base64url');
 }
 
 /**

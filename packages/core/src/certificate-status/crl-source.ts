@@ -1,8 +1,9 @@
 import { isSameBytes } from '../certificate/der-members.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { ownerOf } from './authority-name.js';
-import { type Crl, encodePublicKey, lacksCrlSign, openCrlByAny, readCrlHead } from './crl.js';
+import { nameAuthority, ownerOf } from './authority-name.js';
+import { comparableKey } from './comparable-key.js';
+import { type Crl, lacksCrlSign, mayProve, openCrlByAny, readCrlHead } from './crl.js';
 import { CrlFiles, isUsable } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
 import { type DistributionPoint, readDistributionPoints } from './distribution-points.js';
@@ -78,7 +79,10 @@ interface FetchedLists {
 export class CrlSource implements StatusSource {
   readonly #parts: SourceParts;
   readonly #files: CrlFiles | undefined;
-  /** Each authority has its own: the list of an issuer may be needed below several of them. */
+  /**
+   * A list is about the name and the key of its issuer, whichever certificate of the issuer a client sends.
+   * Each authority that needs it has its own record, which is fetched in its turn. The newest counts for all.
+   */
   readonly #fetched: KeptRecords<RefreshedValue<FetchedLists>>;
   readonly #points = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
 
@@ -124,10 +128,10 @@ export class CrlSource implements StatusSource {
       .flat()
       .map((uri) => this.#fetched.ofAllOwners(keyOf(issuer, uri)));
     const counts = ({ signerKey }: Crl): boolean =>
-      signerKey === encodePublicKey(issuer) ||
+      signerKey === comparableKey(issuer) ||
       this.#parts
         .othersOf(issuer)
-        .some((other) => signerKey === encodePublicKey(other) && signers.accepts(other));
+        .some((other) => signerKey === comparableKey(other) && signers.accepts(other));
     const lists = [
       ...(this.#files?.listsOf(issuer) ?? []),
       ...this.#listsInFilesBySigners(issuer, signers),
@@ -148,7 +152,7 @@ export class CrlSource implements StatusSource {
         usable.push(list);
       }
     }
-    const answer = this.#judge(certificate, usable, now);
+    const answer = this.#judge(certificate, issuer, usable, now);
     if (answer.state !== 'unknown' || faults.length === 0) {
       return answer;
     }
@@ -179,7 +183,7 @@ export class CrlSource implements StatusSource {
   ): Promise<void> | undefined {
     const own = this.#files?.listsOf(issuer).filter(isUsable) ?? [];
     const inFiles = [...own, ...this.#listsInFilesBySigners(issuer, signers)];
-    if (this.#judge(certificate, inFiles, Date.now()).state !== 'unknown') {
+    if (this.#judge(certificate, issuer, inFiles, Date.now()).state !== 'unknown') {
       return undefined;
     }
     const waiting = this.#urisOf(certificate)
@@ -283,7 +287,12 @@ export class CrlSource implements StatusSource {
    * delta list, and one whose issuer lacks cRLSign, revoke, and are never a proof that a certificate is
    * good.
    */
-  #judge(certificate: PathCertificate, lists: readonly Crl[], now: number): StatusAnswer {
+  #judge(
+    certificate: PathCertificate,
+    issuer: PathCertificate,
+    lists: readonly Crl[],
+    now: number,
+  ): StatusAnswer {
     const points = this.#pointsOf(certificate);
     const tolerance = 1_000 * this.#parts.clockTolerance;
     const serial = Buffer.from(certificate.serialNumber, 'hex');
@@ -297,7 +306,8 @@ export class CrlSource implements StatusSource {
       readonly answer: StatusAnswer;
     }[] = [];
     let unknown = lists.length === 0 ? this.#explainNoList(certificate) : notAboutIt;
-    for (const { scope, isDelta, hasCrlSign, entries, thisUpdate, nextUpdate, signerKey } of lists) {
+    for (const list of lists) {
+      const { scope, isDelta, entries, thisUpdate, nextUpdate, signerKey } = list;
       const reasons = coveredReasons(scope, points, certificate.x509.ca);
       if (reasons === 0) {
         continue;
@@ -320,8 +330,9 @@ export class CrlSource implements StatusSource {
       } else if (isCurrent) {
         current.push({ signerKey, thisUpdate, reasons });
         until = Math.min(until, nextUpdate + tolerance);
-        covered |= hasCrlSign ? reasons : 0;
-        unknown = hasCrlSign ? unknown : lacksCrlSign;
+        const isProof = mayProve(list, issuer);
+        covered |= isProof ? reasons : 0;
+        unknown = isProof ? unknown : lacksCrlSign;
       } else {
         unknown = expired;
       }
@@ -362,7 +373,7 @@ export class CrlSource implements StatusSource {
 }
 
 function keyOf(issuer: PathCertificate, uri: string): string {
-  return `${issuer.thumbprint} ${uri}`;
+  return `${nameAuthority(issuer)} ${uri}`;
 }
 
 /**

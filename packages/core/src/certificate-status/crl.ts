@@ -1,6 +1,7 @@
 import { isSameBytes, readExtensions, readTime, tags } from '../certificate/der-members.js';
 import { extensionOf, pathExtensionIds, readKeyUsage } from '../chain/extension-values.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
+import { comparableKey } from './comparable-key.js';
 import { CrlEntries } from './crl-entries.js';
 import { type CrlScope, readScope, unlimitedScope } from './crl-scope.js';
 import { DerCursor } from './der-cursor.js';
@@ -34,24 +35,10 @@ export interface Crl {
   readonly scope: CrlScope;
   /** It names the changes since another list. A certificate that it does not name may be revoked. */
   readonly isDelta: boolean;
-  /**
-   * Whether the key usage of the issuer's certificate allows its key to sign lists. If not, what the list
-   * revokes is revoked, and nothing else follows: another certificate for the key may allow it, and the
-   * client chooses which one it sends.
-   */
-  readonly hasCrlSign: boolean;
   readonly entries: CrlEntries;
   readonly der: Uint8Array;
-  /** The public key of its signer, as `encodePublicKey()` writes it. */
+  /** The public key of its signer, as `comparableKey()` returns it. */
   readonly signerKey: string;
-}
-
-/**
- * Returns the public key of a certificate as text. A renewed certificate may have the key of the one
- * before.
- */
-export function encodePublicKey({ publicKey }: Pick<PathCertificate, 'publicKey'>): string {
-  return Buffer.from(publicKey).toString('base64');
 }
 
 const EXTENSIONS = 0xa0;
@@ -67,7 +54,7 @@ const extensionIds = {
  */
 const known: ReadonlySet<string> = new Set([...Object.values(extensionIds), '551d14', '551d23', '551d12']);
 
-/** Why a list without `hasCrlSign` is no proof that a certificate is good. */
+/** Why a list is no proof that a certificate is good if `mayProve()` says no. */
 export const lacksCrlSign: StatusReason = {
   code: 'wrong_signer',
   why: 'the key usage of its issuer lacks cRLSign',
@@ -160,10 +147,9 @@ export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<C
         thisUpdate,
         nextUpdate,
         ...about,
-        hasCrlSign: maySignLists(issuer),
         entries,
         der,
-        signerKey: encodePublicKey(issuer),
+        signerKey: comparableKey(issuer),
       };
 }
 
@@ -200,7 +186,16 @@ function scopeOf({ extensions: der, issuer }: CrlHead): Pick<Crl, 'scope' | 'isD
   return 'why' in scope ? scope : { scope, isDelta };
 }
 
-function maySignLists(issuer: PathCertificate): boolean {
+/**
+ * Returns whether a list may prove that a certificate is good: its key is a key for lists alone, or the key
+ * usage of this certificate of the issuer has cRLSign. Without it, what the list revokes is revoked, and
+ * nothing else follows. Several authorities may certify one key, each with a key usage of its own, and the
+ * client chooses which certificate it sends.
+ */
+export function mayProve({ signerKey }: Crl, issuer: PathCertificate): boolean {
+  if (signerKey !== comparableKey(issuer)) {
+    return true;
+  }
   const usage = extensionOf(issuer, pathExtensionIds.keyUsage, readKeyUsage);
   return usage === 'missing' || (usage !== 'malformed' && usage.cRLSign);
 }

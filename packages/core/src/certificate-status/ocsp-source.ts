@@ -1,5 +1,6 @@
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
+import { nameAuthority } from './authority-name.js';
 import { isWebUri } from './distribution-points.js';
 import { KeptRecords } from './kept-records.js';
 import { createCertificateId, createOcspRequest } from './ocsp-request.js';
@@ -48,12 +49,23 @@ const expired: StatusReason = {
   why: 'the answer of its OCSP responder has expired',
 };
 
+/** What the responders of one certificate have answered. */
+interface OcspAnswers {
+  /** The newest answer that says good or revoked. */
+  readonly decided: OcspAnswer | undefined;
+  /** The newest answer that says that the responder does not know the certificate. */
+  readonly unknown: OcspAnswer | undefined;
+}
+
+const noAnswers: OcspAnswers = { decided: undefined, unknown: undefined };
+
 /** Asks the responders that certificates name (RFC 6960). */
 export class OcspSource implements StatusSource {
   readonly #parts: SourceParts;
   /** Milliseconds for which an answer without nextUpdate is used. */
   readonly #maxAge: number;
-  readonly #answers = new KeptRecords<RefreshedValue<OcspAnswer>>({
+  /** An answer is about the name and the key of the issuer: it counts for each certificate of the issuer. */
+  readonly #answers = new KeptRecords<RefreshedValue<OcspAnswers>>({
     count: MAX_ANSWERS,
     bytes: Number.POSITIVE_INFINITY,
   });
@@ -80,7 +92,7 @@ export class OcspSource implements StatusSource {
       return { state: 'unknown', ...namesNone };
     }
     const records = this.#answers.ofAllOwners(keyOf(certificate, issuer));
-    const value = newestOf(records.flatMap((record) => record.value ?? []));
+    const value = currentOf(joinAnswers(records.flatMap((record) => record.value ?? [])));
     const failure = records.find((record) => record.failure !== undefined)?.failure;
     if (value === undefined) {
       return { state: 'unknown', ...(failure ?? noAnswer) };
@@ -105,7 +117,7 @@ export class OcspSource implements StatusSource {
     issuer: PathCertificate,
     responders: readonly string[],
     authority: AccountableAuthority,
-  ): RefreshedValue<OcspAnswer> {
+  ): RefreshedValue<OcspAnswers> {
     const key = keyOf(certificate, issuer);
     const known = this.#answers.get(key, authority);
     if (known !== undefined) {
@@ -114,19 +126,22 @@ export class OcspSource implements StatusSource {
     const { settings, onChange, report } = this.#parts;
     // The certificate itself is not kept: there may be ten thousand.
     const id = createCertificateId(certificate, issuer);
-    const record = new RefreshedValue<OcspAnswer>({
+    const record = new RefreshedValue<OcspAnswers>({
       ask: async (previous, urgency) => {
         let failure = namesNone;
         for (const url of responders) {
           const answer = await this.#ask(url, id, issuer, { authority: authority.name, urgency });
           if (!('why' in answer)) {
-            return newerOf(previous, answer);
+            return withAnswer(previous ?? noAnswers, answer);
           }
           failure = reasonAbout(`the OCSP responder ${redactUrl(url)}`, answer);
         }
         throw new StatusError(failure);
       },
-      until: (answer) => this.#until(answer),
+      until: (answers) => {
+        const current = currentOf(answers);
+        return current === undefined ? Number.NEGATIVE_INFINITY : this.#until(current);
+      },
       interval: settings.refreshInterval,
       onChange: () => {
         this.#answers.resize(key, record, 0);
@@ -192,29 +207,39 @@ export function respondersOf({ extensions }: PathCertificate): readonly string[]
 }
 
 /**
- * Anybody on the way can repeat an old answer: it does not take the place of a newer one. Of two
- * answers of the same time the one that revokes is kept.
+ * Adds an answer. Anybody on the way can repeat an old one: it does not take the place of a newer one. Of
+ * two answers of the same time the one that revokes is kept.
  */
-function newerOf(previous: OcspAnswer | undefined, answer: OcspAnswer): OcspAnswer {
-  if (previous === undefined) {
-    return answer;
-  }
-  // A responder that has forgotten a certificate takes its revocation back no more than silence does.
-  if (previous.state === 'revoked' && answer.state === 'unknown') {
-    return previous;
-  }
-  const isSame =
-    previous.thisUpdate === answer.thisUpdate &&
-    (previous.state === 'revoked' ||
-      (previous.state === answer.state && previous.nextUpdate === answer.nextUpdate));
-  return isSame || answer.thisUpdate < previous.thisUpdate ? previous : answer;
+function withAnswer(known: OcspAnswers, answer: OcspAnswer): OcspAnswers {
+  const part = answer.state === 'unknown' ? 'unknown' : 'decided';
+  const before = known[part];
+  return before !== undefined && !isNewer(answer, before) ? known : { ...known, [part]: answer };
 }
 
-/** Each authority that asked has an answer of its own: the newest one counts. */
-function newestOf(answers: readonly OcspAnswer[]): OcspAnswer | undefined {
-  return answers.reduce<OcspAnswer | undefined>(newerOf, undefined);
+function isNewer(answer: OcspAnswer, before: OcspAnswer): boolean {
+  if (answer.thisUpdate !== before.thisUpdate) {
+    return answer.thisUpdate > before.thisUpdate;
+  }
+  return (
+    before.state !== 'revoked' && (answer.state !== before.state || answer.nextUpdate !== before.nextUpdate)
+  );
+}
+
+/** Returns what counts. A responder that does not know a certificate takes no revocation back. */
+function currentOf({ decided, unknown }: OcspAnswers): OcspAnswer | undefined {
+  if (decided === undefined || unknown === undefined || decided.state === 'revoked') {
+    return decided ?? unknown;
+  }
+  return unknown.thisUpdate > decided.thisUpdate ? unknown : decided;
+}
+
+/** Each authority that asked has answers of its own: the newest ones count. */
+function joinAnswers(all: readonly OcspAnswers[]): OcspAnswers {
+  return all
+    .flatMap(({ decided, unknown }) => [decided, unknown].filter((one) => one !== undefined))
+    .reduce<OcspAnswers>(withAnswer, noAnswers);
 }
 
 function keyOf(certificate: PathCertificate, issuer: PathCertificate): string {
-  return `${issuer.thumbprint} ${certificate.thumbprint}`;
+  return `${nameAuthority(issuer)} ${certificate.thumbprint}`;
 }

@@ -4,7 +4,7 @@ import {
   type CertificatePolicyOptions,
   certificatePolicyOptions,
 } from '../certificate-policy/certificate-policy.js';
-import { type Crl, lacksCrlSign, openCrlByAny, readCrlHead } from '../certificate-status/crl.js';
+import { type Crl, lacksCrlSign, mayProve, openCrlByAny, readCrlHead } from '../certificate-status/crl.js';
 import { CrlFiles, isUsable } from '../certificate-status/crl-files.js';
 import { readDistributionPoints } from '../certificate-status/distribution-points.js';
 import { createCertificateId, createOcspRequest } from '../certificate-status/ocsp-request.js';
@@ -278,7 +278,7 @@ async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Prom
     // What another key has signed can't be opened by that of the issuer.
     const byOthers = others.flatMap((other) => files.listsOf(other)).filter(isUsable);
     const byIssuer = files.listsOf(issuer).filter((list) => isUsable(list) || byOthers.length === 0);
-    return [...byIssuer, ...byOthers].map((list) => describeList(shown, list, checks));
+    return [...byIssuer, ...byOthers].map((list) => describeList(shown, list, issuer, checks));
   } finally {
     files.close();
   }
@@ -293,17 +293,22 @@ async function listAt(uri: string, issuer: PathCertificate, checks: StatusChecks
     const head = fetched === 'unchanged' ? unexpected304 : readCrlHead(fetched.body);
     const others = crlSigners.othersOf(issuer);
     const list = 'why' in head ? head : await openCrlByAny(head, issuer, others);
-    return describeList(shown, list, checks);
+    return describeList(shown, list, issuer, checks);
   } catch (error) {
     return unusable(shown, reasonOfError(error));
   }
 }
 
-function describeList(shown: string, list: Crl | StatusReason, { clockTolerance }: StatusChecks): Finding {
+function describeList(
+  shown: string,
+  list: Crl | StatusReason,
+  issuer: PathCertificate,
+  { clockTolerance }: StatusChecks,
+): Finding {
   if ('why' in list) {
     return unusable(shown, list);
   }
-  if (!list.hasCrlSign) {
+  if (!mayProve(list, issuer)) {
     return unusable(shown, lacksCrlSign);
   }
   const { thisUpdate, nextUpdate, der } = list;
