@@ -195,6 +195,49 @@ describe('a fetch of a list', () => {
     expect(process.memoryUsage.rss() - before).toBeLessThan(300_000_000);
   });
 
+  it.each<[string, string, StatusReasonCode, RegExp]>([
+    ['chunks of one byte', '1\r\nx\r\n', 'too_large', /^its body comes in too many small chunks$/],
+    ['chunks with long extensions', `1;${'x'.repeat(10_000)}\r\nx\r\n`, 'too_large', /too many small chunks/],
+    ['interim answers', 'HTTP/1.1 103 E\r\n\r\n', 'unreadable', /^more than 10 interim answers/],
+  ])('ends early if the server sends %s without end', async (_title, part, code, why) => {
+    const parts = Buffer.from(part.repeat(Math.ceil(100_000 / part.length)));
+    let sent = 0;
+    let isClosed: Promise<unknown> | undefined;
+    use((req) => {
+      const { socket } = req;
+      isClosed = new Promise((resolve) => socket.once('close', resolve));
+      if (!part.startsWith('HTTP')) {
+        socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+      }
+      const send = (): void => {
+        while (sent < 1_000 && !socket.destroyed) {
+          sent += 1;
+          if (!socket.write(parts)) {
+            socket.once('drain', send);
+            return;
+          }
+        }
+      };
+      send();
+    });
+    await expectFailure(get('/a.crl', 1_048_576), code, why);
+    await isClosed;
+    expect(sent).toBeLessThan(200);
+  });
+
+  it('accepts an answer behind a few interim ones, in small chunks', async () => {
+    use((_req, res) => {
+      for (let count = 0; count < 10; count += 1) {
+        res.writeProcessing();
+      }
+      for (const letter of 'list') {
+        res.write(letter);
+      }
+      res.end();
+    });
+    expect(await get()).toEqual({ body: Buffer.from('list'), etag: undefined });
+  });
+
   it('is not made again right after a failure', async () => {
     use((_req, res) => res.writeHead(500).end());
     await expect(get()).rejects.toThrow('status 500');

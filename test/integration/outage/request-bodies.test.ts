@@ -11,11 +11,18 @@ let server: Server;
 let url: string;
 let ca: string;
 
-/** Answers with what it got. */
+/** Answers with what it got, or with a body in chunks of one byte. */
 beforeAll(async () => {
   const pki = await createPki();
   ca = pki.ca.cert;
   server = createServer({ cert: pki.server.cert, key: pki.server.key }, async (req, res) => {
+    if (req.url === '/one-by-one') {
+      for (let count = 0; count < 2_000; count += 1) {
+        res.write('x');
+      }
+      res.end();
+      return;
+    }
     let body = '';
     req.setEncoding('utf8').on('data', (chunk) => {
       body += chunk;
@@ -89,6 +96,18 @@ it.each(cases)(
     }
   },
 );
+
+it('an answer in chunks of one byte ends when it has cost as much as its limit permits', async () => {
+  const http = createHttp({ timeout: 5, maxResponseSize: 100_000, ca, agent: undefined, fetch: undefined });
+  try {
+    await expect(http.send(`${url}one-by-one`, { method: 'GET', headers: {} })).rejects.toMatchObject({
+      code: 'authorization_server_invalid_answer',
+      detail: expect.stringContaining('too many small chunks'),
+    });
+  } finally {
+    http.close();
+  }
+});
 
 it('each of many requests at once, over connections that are used again, has its own body', async () => {
   const http = createHttp({ timeout: 5, maxResponseSize: 100_000, ca, agent: undefined, fetch: undefined });

@@ -123,7 +123,18 @@ it.each<[string, () => unknown, string, string]>([
     unusable,
     'empty chunks',
   ],
-  ['bytes without end', () => answer({ body: endless(new Uint8Array(1)) }), unusable, 'http.maxResponseSize'],
+  [
+    'bytes without end',
+    () => answer({ body: endless(new Uint8Array(100)) }),
+    unusable,
+    'larger than http.max',
+  ],
+  [
+    'bytes one by one without end',
+    () => answer({ body: endless(new Uint8Array(1)) }),
+    unusable,
+    'too many small chunks',
+  ],
   [
     'a byte now and then, without end',
     () => answer({ body: trickling(1, 20) }),

@@ -76,6 +76,16 @@ it.each([
   }
 });
 
+it('a body in a thousand chunks of one byte is refused', async () => {
+  const req = request();
+  const text = readRequestBody(req, errors);
+  for (let count = 0; count < 1_000; count += 1) {
+    req.write('x');
+  }
+  req.end();
+  await expect(text).rejects.toThrow('too large');
+});
+
 it.each<[string, [string, string][], string | undefined]>([
   ['compressed content', [['Content-Encoding', 'gzip']], 'encoded'],
   ['content that is compressed behind identity', [['Content-Encoding', 'identity, br']], 'encoded'],

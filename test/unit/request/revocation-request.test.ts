@@ -112,7 +112,7 @@ it.each<[string, Sent, unknown]>([
   [
     'of 65,537 bytes',
     { pieces: ['token=', 'a'.repeat(65_531)] },
-    'revocation_malformed: its body is too large',
+    'revocation_malformed: its body is too large, or comes in too many small chunks',
   ],
 ])('%s', async (_title, sent, expected) => {
   expect(await outcome(sent)).toEqual(expected);

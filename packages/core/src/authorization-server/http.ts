@@ -3,6 +3,7 @@ import { setImmediate as untilNextLoop } from 'node:timers/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
+import { BodyBuffer, type BodyFault } from '../shared/body-buffer.js';
 import { Deadline, TimeIsOver, untilOver, withDeadline } from '../shared/deadline.js';
 import { ignorePromise, ignoreRejection } from '../shared/promises.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
@@ -193,25 +194,20 @@ function readStream(body: NodeJS.ReadableStream | null, maxSize: number): Promis
       resolve(Buffer.alloc(0));
       return;
     }
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const read = new BodyBuffer(maxSize);
     const fail = (): void => {
       if (!body.readableEnded) {
         reject(new BrokenBody(body.errored));
       }
     };
     body.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > maxSize) {
-        reject(new BodyTooLarge());
+      const fault = read.add(chunk);
+      if (fault !== undefined) {
+        reject(new BodyNotAccepted(fault));
         body.destroy();
-        return;
       }
-      chunks.push(chunk);
     });
-    body.once('end', () =>
-      resolve(chunks.length === 1 ? (chunks[0] as Buffer<ArrayBuffer>) : Buffer.concat(chunks, size)),
-    );
+    body.once('end', () => resolve(read.toBuffer()));
     // After an error, too, and after the end.
     body.once('close', fail);
     body.once('error', fail);
@@ -287,8 +283,7 @@ async function readBody(
   maxSize: number,
   deadline: Deadline,
 ): Promise<Buffer<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
+  const read = new BodyBuffer(maxSize);
   let count = 0;
   let emptyCount = 0;
   for await (const chunk of body ?? []) {
@@ -301,10 +296,6 @@ async function readBody(
     if (ignorePromise(chunk) || !types.isUint8Array(chunk)) {
       throw new TellableError('a chunk of the body is no Uint8Array');
     }
-    size += chunk.length;
-    if (size > maxSize) {
-      throw new BodyTooLarge();
-    }
     if (deadline.isOver) {
       break;
     }
@@ -315,12 +306,22 @@ async function readBody(
       }
       continue;
     }
-    chunks.push(chunk);
+    const fault = read.add(chunk);
+    if (fault !== undefined) {
+      throw new BodyNotAccepted(fault);
+    }
   }
-  return Buffer.concat(chunks);
+  return read.toBuffer();
 }
 
-class BodyTooLarge extends Error {}
+class BodyNotAccepted extends Error {
+  readonly fault: BodyFault;
+
+  constructor(fault: BodyFault) {
+    super();
+    this.fault = fault;
+  }
+}
 
 /** Returns the `type` of an error of node-fetch, and `undefined` for any other error. */
 function fetchErrorType(error: unknown): string | undefined {
@@ -401,8 +402,10 @@ function toServerTrouble(
  * the body.
  */
 function explainUnusable(error: unknown): string {
-  if (error instanceof BodyTooLarge) {
-    return 'the body is larger than http.maxResponseSize';
+  if (error instanceof BodyNotAccepted) {
+    return error.fault === 'too_large'
+      ? 'the body is larger than http.maxResponseSize'
+      : 'the body comes in too many small chunks for http.maxResponseSize';
   }
   return isTellable(error) ? error.message : describeError(error);
 }

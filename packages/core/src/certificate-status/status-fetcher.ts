@@ -3,6 +3,7 @@ import * as https from 'node:https';
 import { isIP } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { LRUCache } from 'lru-cache';
+import { BodyBuffer, mostOnTheWire } from '../shared/body-buffer.js';
 import { hasUserInfo } from '../shared/shown-url.js';
 import { lookUpHost, type ResolveHost } from './host-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
@@ -57,6 +58,9 @@ export interface StatusFetcher {
 
 /** URLs whose failures are remembered, each for one authority. */
 const MAX_URLS = 1_000;
+
+/** Interim answers (RFC 9110 §15.2) before the answer itself. */
+const MAX_INTERIM_ANSWERS = 10;
 
 /** Seconds for which a URL is not asked after its first failure, and at most. */
 const FIRST_REST = 1;
@@ -246,6 +250,13 @@ function exchange(
     // A refresh in the background keeps no process alive.
     timer.unref();
     request.once('socket', (socket) => socket.unref());
+    let interim = 0;
+    request.on('information', () => {
+      interim += 1;
+      if (interim > MAX_INTERIM_ANSWERS) {
+        fail(new AnswerNotUsable(tooManyInterim));
+      }
+    });
     request.once('response', (response) => {
       if (response.statusCode === 304 && etag !== undefined) {
         resolve('unchanged');
@@ -260,21 +271,19 @@ function exchange(
         fail(isNotAccepted ? new RequestNotAccepted(reason) : new AnswerNotUsable(reason));
         return;
       }
-      const chunks: Buffer[] = [];
-      let size = 0;
+      const body = new BodyBuffer(maxSize);
       response.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > maxSize) {
-          chunks.length = 0;
-          fail(new AnswerNotUsable(tooLarge(maxSize)));
-        } else {
-          chunks.push(chunk);
+        const fault = body.add(chunk);
+        // Each chunk may have an extension, which is no part of the body.
+        const isWasteful = (request.socket?.bytesRead ?? 0) > mostOnTheWire(maxSize);
+        if (fault !== undefined || isWasteful) {
+          fail(new AnswerNotUsable(fault === 'too_large' ? tooLarge(maxSize) : tooManyChunks));
         }
       });
       response.on('error', (error) => reject(error));
       response.once('end', () => {
-        if (response.complete && size <= maxSize) {
-          resolve({ body: Buffer.concat(chunks, size), etag: readEtag(response) });
+        if (response.complete) {
+          resolve({ body: body.toBuffer(), etag: readEtag(response) });
         }
       });
     });
@@ -305,6 +314,13 @@ function readEtag({ headers }: http.IncomingMessage): string | undefined {
   const { etag = '' } = headers;
   return /^(?:W\/)?"[\x21\x23-\x7e]{0,200}"$/.test(etag) ? etag : undefined;
 }
+
+const tooManyInterim: StatusReason = {
+  code: 'unreadable',
+  why: `more than ${MAX_INTERIM_ANSWERS} interim answers (1xx) came before the answer`,
+};
+
+const tooManyChunks: StatusReason = { code: 'too_large', why: 'its body comes in too many small chunks' };
 
 function tooLarge(maxSize: number): StatusReason {
   return { code: 'too_large', why: `its body has more than ${maxSize} bytes` };

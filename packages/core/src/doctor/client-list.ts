@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { isReplaced } from '../certificate/seen-certificates.js';
 import { TellableError } from '../errors.js';
+import { BodyBuffer } from '../shared/body-buffer.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { type Exchange, exchange } from './exchange.js';
 import { type Finding, ok, problem, warning } from './finding.js';
@@ -50,7 +51,7 @@ export async function fetchClients(from: Exchange): Promise<string> {
     );
   }
   if (reply.body === undefined) {
-    throw new TellableError(`${shown}: expected at most ${MAX_BYTES} bytes, got more`);
+    throw new TellableError(`${shown}: expected at most ${MAX_BYTES} bytes, got more, or got tiny chunks`);
   }
   return reply.body;
 }
@@ -97,17 +98,14 @@ export function reportClients(texts: readonly string[], days: number, now: numbe
 }
 
 async function readReply(res: IncomingMessage): Promise<{ status: number; body: string | undefined }> {
-  const chunks: Buffer[] = [];
-  let length = 0;
+  const body = new BodyBuffer(MAX_BYTES);
   for await (const chunk of res as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_BYTES) {
+    if (body.add(chunk) !== undefined) {
       res.destroy();
       return { status: res.statusCode ?? 0, body: undefined };
     }
-    chunks.push(chunk);
   }
-  return { status: res.statusCode ?? 0, body: Buffer.concat(chunks).toString() };
+  return { status: res.statusCode ?? 0, body: body.toBuffer().toString() };
 }
 
 /**

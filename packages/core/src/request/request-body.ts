@@ -1,6 +1,7 @@
 import { isUint8Array } from 'node:util/types';
 import { TellableError } from '../errors.js';
 import type { HttpAnswer } from '../response/http-answer.js';
+import { BodyBuffer } from '../shared/body-buffer.js';
 import { mediaTypeOf } from '../shared/media-type.js';
 import { headerValues } from './header-lines.js';
 import { http2StreamOf } from './http2-request.js';
@@ -33,11 +34,11 @@ export function withConnectionClose(req: NodeRequest, answer: HttpAnswer): HttpA
 
 /**
  * Reads the body of a request. Rejects with one of `errors` for a body that is compressed or in
- * another charset than UTF-8, that is too long, that ends early, or that does not end in time, and
- * with `TellableError` if another middleware reads it, has read a part of it, or has set an
- * encoding other than UTF-8. What is too long is read on and dropped, for as long as a body may
- * take: an iterator that ends early would destroy the request, and an access log that looks at its
- * connection would throw.
+ * another charset than UTF-8, that is too long or comes in too many small chunks, that ends early, or
+ * that does not end in time, and with `TellableError` if another middleware reads it, has read a part of
+ * it, or has set an encoding other than UTF-8. What is too long is read on and dropped, for as long as a
+ * body may take: an iterator that ends early would destroy the request, and an access log that looks at
+ * its connection would throw.
  */
 export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<string> {
   if (req.aborted) {
@@ -62,25 +63,20 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
     return Promise.reject(errors.charset());
   }
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const isTooLarge = (): boolean => size > MAX_BODY;
+    const body = new BodyBuffer(MAX_BODY);
+    let isTooLarge = false;
     const onData = (chunk: Buffer | string): void => {
-      const bytes = Buffer.from(chunk as string);
-      size += bytes.length;
-      if (!isTooLarge()) {
-        chunks.push(bytes);
-        return;
+      if (!isTooLarge && body.add(Buffer.from(chunk as string)) !== undefined) {
+        isTooLarge = true;
+        reject(errors.tooLarge());
       }
-      chunks.length = 0;
-      reject(errors.tooLarge());
     };
     const onEnd = (): void => {
       stop();
       if (isTaken(req)) {
         reject(readByAnother());
       }
-      resolve(Buffer.concat(chunks).toString());
+      resolve(body.toBuffer().toString());
     };
     const onGone = (): void => {
       stop();
@@ -91,7 +87,7 @@ export function readRequestBody(req: NodeRequest, errors: BodyErrors): Promise<s
       const isHttp2 = endStreamWithAnswer(req);
       reject(isTaken(req) ? readByAnother() : errors.late());
       stop();
-      if (!isHttp2 && isTooLarge()) {
+      if (!isHttp2 && isTooLarge) {
         // It was answered long ago.
         req.socket?.destroy();
       }

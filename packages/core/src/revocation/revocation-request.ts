@@ -95,7 +95,7 @@ function mayBeUndecoded(value: string): boolean {
 }
 
 const bodyErrors: BodyErrors = {
-  tooLarge: () => malformed('its body is too large'),
+  tooLarge: () => malformed('its body is too large, or comes in too many small chunks'),
   gone: () => malformed('the client went away'),
   late: () => malformed('its body did not end within 10 s'),
   encoded: () => malformed('its body is compressed (Content-Encoding, Transfer-Encoding)'),

@@ -39,7 +39,11 @@ export async function readPushedEventToken(req: NodeRequest, body: unknown): Pro
 }
 
 const bodyErrors: BodyErrors = {
-  tooLarge: () => new EventTokenRefused('invalid_request', 'The body is larger than 65,536 bytes'),
+  tooLarge: () =>
+    new EventTokenRefused(
+      'invalid_request',
+      'The body is larger than 65,536 bytes, or comes in too many small chunks',
+    ),
   gone: () => new EventTokenRefused('invalid_request', 'The request ended early'),
   late: () => new EventTokenRefused('invalid_request', 'The body did not end within 10 seconds'),
   encoded: () => new EventTokenRefused('invalid_request', 'A body that is not compressed is expected'),
