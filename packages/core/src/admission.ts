@@ -16,8 +16,10 @@ import type { RequestDecider } from './request-decider.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Explainer } from './response/explanation.js';
 import type { Revocations } from './revocation/revocations.js';
+import type { UsableAnswer } from './revocation/usability.js';
 import { untilAborted, withTimeoutSignal } from './shared/deadline.js';
 import { ignoreRejection } from './shared/promises.js';
+import { checkExpiry } from './token/claims-check.js';
 import { reconcileClaims } from './token/reconciled-claims.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { hashOf } from './token/token-hash.js';
@@ -112,7 +114,6 @@ export function createRequestAdmitter({
   ): Authorization | Promise<Authorization> {
     let certificate: ClientCertificate | undefined;
     let cached: TokenAnswer | undefined;
-    const turnAtStart = revocations.latestTurn;
     try {
       const { scheme, token } = credentials;
       const hash = hashOf(token);
@@ -125,13 +126,20 @@ export function createRequestAdmitter({
       const presented = { token, hash, server, thumbprint: certificate?.thumbprint, req };
       const now = Date.now();
       cached = lookup.useCached(presented, now);
+      // `cached` takes all revocations from before into account.
+      const turn = revocations.latestTurn;
       if (cached !== undefined) {
         publishCache(typeof cached === 'string' ? 'rejection_hit' : 'hit');
         const loading =
           typeof cached === 'string' ? undefined : decider.prepare(cached, certificate, shown?.proof);
-        return loading === undefined
-          ? admit(cached, certificate, shown, req, turnAtStart, now)
-          : admitLater(cached, () => loading, certificate, shown, req, turnAtStart);
+        if (typeof cached !== 'string' && loading !== undefined) {
+          return admitLater({ tokenClaims: cached, turn }, () => loading, certificate, shown, req);
+        }
+        const authorization = decider.decide(cached, certificate, shown?.proof, req, turn, now);
+        const proven = useUp(shown, authorization, req);
+        return Authorization.isOf(proven, abortSignals, req)
+          ? finish(proven, req)
+          : finishLater(proven, authorization, req);
       }
       publishCache('miss');
       refuseWhenClosed();
@@ -142,7 +150,6 @@ export function createRequestAdmitter({
         certificate,
         shown,
         req,
-        turnAtStart,
       );
     } catch (thrown) {
       return publishAndThrow(thrown, certificate, req, factsAtRequest(cached));
@@ -151,71 +158,79 @@ export function createRequestAdmitter({
 
   /** Waits for what is asked about a token that is not cached, and for what decisions need. */
   async function admitLater(
-    answering: TokenAnswer | Promise<TokenAnswer>,
+    answering: UsableAnswer | Promise<UsableAnswer>,
     load: (answer: TokenClaims) => Promise<unknown> | undefined,
     certificate: ClientCertificate | undefined,
     shown: ShownProof | undefined,
     req: NodeRequest,
-    turnAtStart: number,
   ): Promise<Authorization> {
     let answer: TokenAnswer | undefined;
     try {
-      answer = await answering;
+      const usable = await answering;
+      answer = answerIn(usable);
       // A token that is refused anyway costs no look at a certificate.
-      if (typeof answer !== 'string') {
-        // What was read just now takes all revocations until here into account.
-        const turnOfAnswer = answer === answering ? turnAtStart : revocations.latestTurn;
-        await prepareDecision(load, answer, req, turnOfAnswer);
-      }
-      // Not awaited here: if it is a promise, `finishAfter()` has published its refusal already.
-      return admit(answer, certificate, shown, req, turnAtStart, Date.now());
+      await loadFor(usable, load, req);
+      const turn = turnOf(usable);
+      const authorization = decider.decide(answer, certificate, shown?.proof, req, turn, Date.now());
+      const proven = await useUp(shown, authorization, req);
+      refuseEnded(proven, req);
+      return finish(proven, req);
     } catch (thrown) {
       return publishAndThrow(thrown, certificate, req, factsAtRequest(answer));
     }
   }
 
   /**
-   * Waits for what the decision needs: a list of an authority may take seconds. Refuses a token that
-   * was revoked meanwhile.
-   *
-   * @param turn the latest revocation that the answer takes into account
+   * Waits for what the decision on an active token needs: a list of an authority may take seconds.
+   * Refuses a token that was revoked meanwhile.
    */
-  async function prepareDecision(
+  async function loadFor(
+    usable: UsableAnswer,
     load: (answer: TokenClaims) => Promise<unknown> | undefined,
-    answer: TokenClaims,
     req: NodeRequest,
-    turn: number,
   ): Promise<void> {
-    await load(answer);
-    if (revocations.latestTurn !== turn) {
-      abortSignals.refuseRevokedSince(req, answer, turn);
+    if (typeof usable !== 'string') {
+      await load(usable.tokenClaims);
+      refuseRevokedSince(usable.turn, usable.tokenClaims, req);
     }
   }
 
-  function admit(
-    answer: TokenAnswer,
-    certificate: ClientCertificate | undefined,
+  function refuseRevokedSince(turn: number, tokenClaims: TokenClaims, req: NodeRequest): void {
+    if (revocations.latestTurn !== turn) {
+      abortSignals.refuseRevokedSince(req, tokenClaims, turn);
+    }
+  }
+
+  /**
+   * Refuses a token that was revoked, or that expired, while its request waited. Accept the request
+   * in the same step: nothing else may run between the two.
+   */
+  function refuseEnded(authorization: Authorization, req: NodeRequest): void {
+    const tokenClaims = Authorization.tokenClaimsOf(authorization);
+    refuseRevokedSince(Authorization.turnOf(authorization), tokenClaims, req);
+    checkExpiry(tokenClaims, settings.clockTolerance, Date.now() / 1000);
+  }
+
+  /**
+   * Uses up the proof of a request, last of all: what is refused for another reason must not use up a
+   * proof. Returns what the request is accepted with, or a promise of it while a store records the proof.
+   */
+  function useUp(
     shown: ShownProof | undefined,
+    authorization: Authorization,
     req: NodeRequest,
-    turnAtStart: number,
-    now: number,
   ): Authorization | Promise<Authorization> {
-    const authorization = decider.decide(answer, certificate, shown?.proof, req, turnAtStart, now);
-    // With `binding: 'report'` the key of the proof may be one that did not sign it.
-    if (shown === undefined || authorization.keyThumbprint === undefined) {
-      return finish(authorization, req);
+    // With `binding: 'report'` the key of the proof may be one that did not sign it. And one mtlsBound() may
+    // be mounted for the application and for a route.
+    if (shown === undefined || authorization.keyThumbprint === undefined || shown.isUsedUp) {
+      return authorization;
     }
-    // One mtlsBound() may be mounted for the application and for a route.
-    if (shown.isUsedUp) {
-      return finish(authorization, req);
-    }
-    // Last of all: what is refused for another reason must not use up a proof.
     const proven = decider.useUp(shown.proof, authorization, req);
     if (!Authorization.isOf(proven, abortSignals, req)) {
-      return finishAfter(proven, authorization, shown, req, turnAtStart);
+      return noteUseLater(proven, shown);
     }
     shown.isUsedUp = true;
-    return finish(proven, req);
+    return proven;
   }
 
   function finish(authorization: Authorization, req: NodeRequest): Authorization {
@@ -224,27 +239,19 @@ export function createRequestAdmitter({
     return authorization;
   }
 
-  /** Waits until a store has recorded the proof of a request. */
-  async function finishAfter(
+  /** Waits until a store has recorded the proof of a request whose token is cached. */
+  async function finishLater(
     proving: Promise<Authorization>,
-    authorization: Authorization,
-    shown: ShownProof,
+    { certificate, issuer, clientId }: Authorization,
     req: NodeRequest,
-    turnAtStart: number,
   ): Promise<Authorization> {
-    let proven: Authorization;
     try {
-      proven = await proving;
-      // The store took its time: the token may be revoked by now.
-      if (revocations.latestTurn !== turnAtStart && authorization.signal.aborted) {
-        throw authorization.signal.reason;
-      }
+      const proven = await proving;
+      refuseEnded(proven, req);
+      return finish(proven, req);
     } catch (thrown) {
-      const { certificate, issuer, clientId } = authorization;
       return publishAndThrow(thrown, certificate, req, { stage: 'request', issuer, clientId });
     }
-    shown.isUsedUp = true;
-    return finish(proven, req);
   }
 
   function checkPolicy(
@@ -284,7 +291,10 @@ export function createRequestAdmitter({
       : awaitOutcome(req, authorization, outcome, () => fresh);
   }
 
-  /** Refuses unless the policy, and each introspection that it began, comes to a good end. */
+  /**
+   * Refuses unless the policy, and each introspection that it began, comes to a good end. A policy may
+   * wait for a list, or for the body of the request: refuses a token that ended meanwhile.
+   */
   async function awaitOutcome(
     req: NodeRequest,
     authorization: Authorization,
@@ -298,7 +308,9 @@ export function createRequestAdmitter({
       }
       // A policy may have forgotten to await it.
       await fresh();
-      return Authorization.latest(authorization);
+      const latest = Authorization.latest(authorization);
+      refuseEnded(latest, req);
+      return latest;
     } catch (thrown) {
       return publishAndThrow(thrown, authorization.certificate, req, factsAtRoute(authorization));
     }
@@ -316,7 +328,6 @@ export function createRequestAdmitter({
       throw new TellableError('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
     refuseWhenClosed();
-    const turnAtStart = revocations.latestTurn;
     const { token } = readCredentials(req, undefined, acceptsDpop);
     const tokenClaims = Authorization.tokenClaimsOf(authorization);
     const introspectAndAgree = {
@@ -332,16 +343,14 @@ export function createRequestAdmitter({
       ...(read.kind === 'introspection' ? { read } : introspectAndAgree),
     };
     const presented = { token, hash: hashOf(token), server, thumbprint: certificate?.thumbprint, req };
-    const answer = await lookup.read(presented, 'afresh');
+    const usable = await lookup.read(presented, 'afresh');
     const shown = dpop?.proofOf(req);
     // With `binding: 'report'` a request may have been accepted without its proof being used up.
     const proof = shown?.isUsedUp === true ? shown.proof : undefined;
     // The request may be checked again long after its first check.
-    if (typeof answer !== 'string') {
-      const load = (): Promise<unknown> | undefined => decider.prepare(answer, certificate, proof);
-      await prepareDecision(load, answer, req, revocations.latestTurn);
-    }
-    const fresh = decider.decide(answer, certificate, proof, req, turnAtStart, Date.now());
+    await loadFor(usable, (answer) => decider.prepare(answer, certificate, proof), req);
+    const answer = answerIn(usable);
+    const fresh = decider.decide(answer, certificate, proof, req, turnOf(usable), Date.now());
     Authorization.replace(authorization, fresh);
     return fresh;
   }
@@ -375,6 +384,23 @@ const notGranted =
  * Seconds. A policy that does not settle holds its request, and nothing else of a resource server.
  */
 const POLICY_TIMEOUT = 60;
+
+/** Returns the claims that may be used, or the rejection. */
+function answerIn(usable: UsableAnswer): TokenAnswer {
+  return typeof usable === 'string' ? usable : usable.tokenClaims;
+}
+
+/** Returns when it was decided that the claims may be used; 0 for a rejection, which accepts nothing. */
+function turnOf(usable: UsableAnswer): number {
+  return typeof usable === 'string' ? 0 : usable.turn;
+}
+
+/** Waits until a store has recorded a proof, and notes that its request has used it up. */
+async function noteUseLater(proving: Promise<Authorization>, shown: ShownProof): Promise<Authorization> {
+  const proven = await proving;
+  shown.isUsedUp = true;
+  return proven;
+}
 
 /** Waits for what a policy returned, of any make, and rejects when it does not settle in time. */
 async function awaitPolicy(outcome: unknown): Promise<unknown> {

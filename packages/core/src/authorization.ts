@@ -8,8 +8,8 @@ import type { TokenClaims } from './token/token-claims.js';
  * which identifies it.
  */
 export interface AbortSignalRegistry {
-  of(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): AbortSignal;
-  follow(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): void;
+  of(req: NodeRequest, tokenClaims: TokenClaims, turn: number): AbortSignal;
+  follow(req: NodeRequest, tokenClaims: TokenClaims, turn: number): void;
   refuseRevokedSince(req: NodeRequest, tokenClaims: TokenClaims, sinceTurn: number): void;
 }
 
@@ -54,14 +54,14 @@ export class Authorization {
   readonly #abortSignals: AbortSignalRegistry;
   readonly #request: NodeRequest;
   readonly #tokenClaims: TokenClaims;
-  readonly #turnAtStart: number;
+  readonly #turn: number;
   // What the authorization server said later, for the same request.
   #successor: Authorization | undefined;
 
   /**
    * @param abortSignals those of the resource server that makes this object, for `request` alone; they
    * identify that resource server
-   * @param turnAtStart the turn of `Revocations` when the check of the request began
+   * @param turn the turn of `Revocations` at which it was decided that `tokenClaims` may be used
    */
   constructor(
     tokenClaims: TokenClaims,
@@ -70,7 +70,7 @@ export class Authorization {
     keyThumbprint: string | undefined,
     abortSignals: AbortSignalRegistry,
     request: NodeRequest,
-    turnAtStart: number,
+    turn: number,
   ) {
     this.issuer = tokenClaims.issuer;
     this.subject = tokenClaims.subject;
@@ -84,7 +84,7 @@ export class Authorization {
     this.#abortSignals = abortSignals;
     this.#request = request;
     this.#tokenClaims = tokenClaims;
-    this.#turnAtStart = turnAtStart;
+    this.#turn = turn;
     Object.freeze(this);
   }
 
@@ -108,7 +108,7 @@ export class Authorization {
    * });
    */
   get signal(): AbortSignal {
-    return this.#abortSignals.of(this.#request, this.#tokenClaims, this.#turnAtStart);
+    return this.#abortSignals.of(this.#request, this.#tokenClaims, this.#turn);
   }
 
   /**
@@ -137,7 +137,7 @@ export class Authorization {
     }
     if (latest !== successor) {
       latest.#successor = successor;
-      successor.#abortSignals.follow(successor.#request, successor.#tokenClaims, successor.#turnAtStart);
+      successor.#abortSignals.follow(successor.#request, successor.#tokenClaims, successor.#turn);
     }
   }
 
@@ -151,7 +151,7 @@ export class Authorization {
       latest.keyThumbprint,
       latest.#abortSignals,
       latest.#request,
-      latest.#turnAtStart,
+      latest.#turn,
     );
     Authorization.replace(latest, copy);
   }
@@ -166,13 +166,18 @@ export class Authorization {
       undefined,
       authorization.#abortSignals,
       authorization.#request,
-      authorization.#turnAtStart,
+      authorization.#turn,
     );
   }
 
   /** Returns what is known of the token that `authorization` was made for. */
   static tokenClaimsOf(authorization: Authorization): TokenClaims {
     return authorization.#tokenClaims;
+  }
+
+  /** Returns the turn up to which `authorization` takes revocations into account. */
+  static turnOf(authorization: Authorization): number {
+    return authorization.#turn;
   }
 
   /** Returns the last that replaced `authorization`, or `authorization` itself. */

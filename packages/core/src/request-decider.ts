@@ -61,7 +61,7 @@ export interface RequestDecider {
    * Checks what is known of the token, its binding and the certificate. Throws `RequestRefused`.
    *
    * @param answer the claims of the token, or why the token is refused
-   * @param turnAtStart the turn of `Revocations` when the check of the request began
+   * @param turn the turn of `Revocations` at which it was decided that `answer` may be used
    * @param now milliseconds since the epoch
    */
   decide(
@@ -69,7 +69,7 @@ export interface RequestDecider {
     certificate: ClientCertificate | undefined,
     proof: DpopProof | undefined,
     req: NodeRequest,
-    turnAtStart: number,
+    turn: number,
     now: number,
   ): Authorization;
   /**
@@ -216,7 +216,7 @@ export function createRequestDecider(
       }
     },
 
-    decide(answer, certificate, proof, req, turnAtStart, now) {
+    decide(answer, certificate, proof, req, turn, now) {
       if (typeof answer === 'string') {
         const { code, ...details } = readTokenRejection(answer);
         throw new RequestRefused(code, details);
@@ -252,15 +252,7 @@ export function createRequestDecider(
         tolerated ??= refusal;
       }
       const keyOfProof = isBound ? proof?.key.jkt : undefined;
-      const authorization = new Authorization(
-        answer,
-        judged,
-        isBound,
-        keyOfProof,
-        abortSignals,
-        req,
-        turnAtStart,
-      );
+      const authorization = new Authorization(answer, judged, isBound, keyOfProof, abortSignals, req, turn);
       if (tolerated !== undefined) {
         reportOnce(tolerated, answer, certificate, req);
       }

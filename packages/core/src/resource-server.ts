@@ -34,6 +34,7 @@ import { LogSync } from './revocation/log-sync.js';
 import { readRevocationRequest } from './revocation/revocation-request.js';
 import { limitToIssuer, type Revocation, Revocations } from './revocation/revocations.js';
 import { createRevoke } from './revocation/revoke.js';
+import type { UsableClaims } from './revocation/usability.js';
 import { ignoreRejection } from './shared/promises.js';
 import { createTokenLookup } from './token-lookup.js';
 
@@ -234,7 +235,7 @@ export function createResourceServer(options: ResourceServerOptions = {}): Resou
   const cacheRules = { ...settings.cache, maxRefreshes: maxRefreshesFor(maxConcurrent) };
   const cache = new TokenCache(cacheRules, revocations, shared);
   const floodGuard =
-    settings.floodGuard && new FloodGuard(settings.floodGuard, placesPerClient(maxConcurrent));
+    settings.floodGuard && new FloodGuard<UsableClaims>(settings.floodGuard, placesPerClient(maxConcurrent));
 
   const explainer = createExplainer(settings.certificate, settings.dpop !== undefined);
   const abortSignals = new RequestAbortSignals(revocations, clockTolerance);
@@ -358,14 +359,17 @@ async function acceptRevocation(
   { authorization, policy, body }: { authorization: unknown; policy: RoutePolicy; body: unknown },
 ): Promise<HttpAnswer> {
   try {
-    const admitted = await require(req, authorization, policy);
-    const { certificate, issuer } = admitted;
+    const permitted = await require(req, authorization, policy);
+    let revocation: unknown;
+    // As a policy: if the client's own token ends while the body is read, the request is refused.
+    const admitted = await require(req, permitted, async () => {
+      revocation = await readRevocationRequest(req, body);
+    });
     try {
-      const revocation = (await readRevocationRequest(req, body)) as unknown as Revocation;
       // A client may not revoke tokens of another issuer.
-      await revoke(limitToIssuer(issuer, revocation), 'endpoint');
+      await revoke(limitToIssuer(admitted.issuer, revocation as Revocation), 'endpoint');
     } catch (thrown) {
-      return publishAndThrow(thrown, certificate, req, factsAtRoute(admitted));
+      return publishAndThrow(thrown, admitted.certificate, req, factsAtRoute(admitted));
     }
     return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
   } catch (refusal) {

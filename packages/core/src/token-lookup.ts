@@ -3,6 +3,7 @@ import { markAsOfActiveToken, type RequesterFacts } from './authorization-server
 import type { TokenServer } from './authorization-server/token-server.js';
 import type { TokenCache } from './cache/token-cache.js';
 import type { NodeRequest } from './request/node-request.js';
+import type { UsableAnswer, UsableClaims } from './revocation/usability.js';
 import type { CountingKeys } from './shared/counting-keys.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
@@ -35,7 +36,7 @@ export interface TokenLookup {
    * unless an older answer could be used (`staleIfError`), one of its allowance. `afresh` asks whatever
    * is cached, by a reading that begins after this call, and takes one of the client's places.
    */
-  read(presented: PresentedToken, how: 'unless-cached' | 'afresh'): Promise<TokenAnswer>;
+  read(presented: PresentedToken, how: 'unless-cached' | 'afresh'): Promise<UsableAnswer>;
 }
 
 /**
@@ -46,7 +47,7 @@ export interface TokenLookup {
  */
 export function createTokenLookup(
   cache: TokenCache,
-  floodGuard: FloodGuard | undefined,
+  floodGuard: FloodGuard<UsableClaims> | undefined,
   refuseWhenClosed: () => void,
 ): TokenLookup {
   const countingKeysOf = ({ req, thumbprint }: PresentedToken): CountingKeys =>
@@ -82,7 +83,7 @@ export function createTokenLookup(
         }
         // Another request may have asked meanwhile.
         return (
-          cache.useCached(token, server, requester, sameRequester, hash) ??
+          cache.findCached(token, server, hash, requester) ??
           cache.readThrough(token, server, requester, hash)
         );
       };
@@ -100,8 +101,4 @@ export function createTokenLookup(
           );
     },
   };
-}
-
-function sameRequester(requester: RequesterFacts): RequesterFacts {
-  return requester;
 }

@@ -12,6 +12,7 @@ import type {
   Revocations,
   RevocationsRules,
 } from '../../../packages/core/src/revocation/revocations.js';
+import type { UsableAnswer } from '../../../packages/core/src/revocation/usability.js';
 import { type AttemptKind, CircuitOpen } from '../../../packages/core/src/shared/circuit-breaker.js';
 import {
   readTokenClaims,
@@ -76,7 +77,7 @@ function cacheOver(
   const cached = (token: string, of: Partial<TokenServer> = {}) =>
     cache.useCached(token, { ...server, ...of }, undefined, () => undefined);
   const ask = (token: string, of: Partial<TokenServer> = {}) =>
-    cache.readThrough(token, { ...server, ...of });
+    answerIn(cache.readThrough(token, { ...server, ...of }));
   return {
     cache,
     server,
@@ -86,8 +87,14 @@ function cacheOver(
     ask,
     get: async (token: string, of: Partial<TokenServer> = {}) => cached(token, of) ?? ask(token, of),
     readAfresh: (token: string, of: Partial<TokenServer> = {}) =>
-      cache.readAfresh(token, { ...server, ...of }),
+      answerIn(cache.readAfresh(token, { ...server, ...of })),
   };
+}
+
+/** The claims or the rejection, without the turn. */
+async function answerIn(reading: Promise<UsableAnswer>): Promise<TokenAnswer> {
+  const usable = await reading;
+  return typeof usable === 'string' ? usable : usable.tokenClaims;
 }
 
 /** A shared cache that finds `found` and has each process ask for itself. */
@@ -174,7 +181,7 @@ describe('refreshAhead', () => {
     const { ask, cache, read, server } = cacheOver(undefined, { refreshAhead: 20 });
     await ask('t');
     vi.advanceTimersByTime(45_000);
-    expect(await cache.findWithoutAsking('t', server)).toMatchObject({ issuer });
+    expect(await cache.findWithoutAsking('t', server)).toMatchObject({ tokenClaims: { issuer } });
     await turn();
     expect(read).toHaveBeenCalledOnce();
   });
@@ -352,7 +359,7 @@ describe('staleIfError', () => {
   it('R191: an answer is not used for a client that may not ask', async () => {
     const { get, cache, server } = cacheOver(undefined, { staleIfError: 30 });
     await get('t');
-    expect(await cache.findWithoutAsking('t', server)).toMatchObject({ issuer });
+    expect(await cache.findWithoutAsking('t', server)).toMatchObject({ tokenClaims: { issuer } });
     vi.advanceTimersByTime(65_000);
     expect(cache.hasUsableStale(hashOf('t'), server)).toBe(true);
     expect(await cache.findWithoutAsking('t', server)).toBeUndefined();

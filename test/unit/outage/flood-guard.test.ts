@@ -14,13 +14,17 @@ const thumbprint = 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0';
 const address = '198.51.100.7';
 
 /** Allows three inactive tokens in a row. The allowance of one returns every 20 seconds. */
-const guardWith = (more: Partial<FloodRules> = {}): FloodGuard =>
+const guardWith = (more: Partial<FloodRules> = {}): FloodGuard<object> =>
   new FloodGuard({ allowance: 3, window: 60, address: undefined, exempt: undefined, ...more });
 
 let turn = 0;
 
 /** Asks about a new token for `countingKeys`, which turns out to be active or not. */
-function askAbout(guard: FloodGuard, countingKeys: readonly string[], isActive: boolean): Promise<unknown> {
+function askAbout(
+  guard: FloodGuard<object>,
+  countingKeys: readonly string[],
+  isActive: boolean,
+): Promise<unknown> {
   turn += 1;
   const answer = isActive ? ({} as TokenClaims) : 'token_inactive';
   return guard.limit(countingKeys, `token ${turn}`, {
@@ -30,7 +34,7 @@ function askAbout(guard: FloodGuard, countingKeys: readonly string[], isActive: 
 }
 
 /** Sends tokens that are active (`+`) or not (`-`), in turn. Returns how the last one was answered. */
-async function answerTo(guard: FloodGuard, tokens: string, sender = thumbprint): Promise<string> {
+async function answerTo(guard: FloodGuard<object>, tokens: string, sender = thumbprint): Promise<string> {
   let answer = '';
   for (const token of tokens) {
     try {
@@ -162,7 +166,7 @@ describe('the allowance of a client', () => {
     await Promise.all(answers);
   });
 
-  const failing = (guard: FloodGuard, name: string, code: RefusalCode) =>
+  const failing = (guard: FloodGuard<object>, name: string, code: RefusalCode) =>
     guard.limit(guard.countingKeysOf({} as never, thumbprint), name, {
       ask: () => Promise.reject(new RequestRefused(code)),
       findWithoutAsking: async () => undefined,

@@ -13,7 +13,7 @@ const settled = async (answers: readonly Promise<unknown>[]) =>
     one.status === 'fulfilled' ? 'answered' : one.reason.code,
   );
 
-function guardWith(mostPlaces?: number, allowance = 1_000): FloodGuard {
+function guardWith(mostPlaces?: number, allowance = 1_000): FloodGuard<object> {
   const rules = { allowance, window: 3_600, address: undefined, exempt: undefined };
   return new FloodGuard(rules, mostPlaces);
 }

@@ -4,7 +4,7 @@ import { RequestRefused, TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { CountingKeys } from '../shared/counting-keys.js';
 import { ignorePromise } from '../shared/promises.js';
-import type { TokenAnswer } from '../token/token-claims.js';
+import type { TokenRejection } from '../token/token-rejection.js';
 
 /**
  * How many readings that find no active token one client may cause.
@@ -29,11 +29,11 @@ export interface FloodRules {
 export const UNIDENTIFIED: CountingKeys = Object.freeze(['without certificate and address']);
 
 /** Two ways to find out what a token is. */
-export interface AskOrFind {
+export interface AskOrFind<Active> {
   /** Asks the authorization server, unless the answer is cached. */
-  readonly ask: () => Promise<TokenAnswer>;
+  readonly ask: () => Promise<Active | TokenRejection>;
   /** Looks into the caches alone. */
-  readonly findWithoutAsking: () => Promise<TokenAnswer | undefined>;
+  readonly findWithoutAsking: () => Promise<Active | TokenRejection | undefined>;
 }
 
 /**
@@ -158,8 +158,10 @@ export function placesPerClient(maxConcurrent: number): number {
  * verified. A reading takes one from the allowance of each account of its client when it begins, so
  * requests at once can't cause more readings than the allowance. A client without allowance still
  * passes with tokens that a cache knows.
+ *
+ * `Active` is what a reading finds of an active token.
  */
-export class FloodGuard {
+export class FloodGuard<Active extends object> {
   readonly #rules: FloodRules;
   readonly #mostPlaces: number;
   readonly #accounts = new LRUCache<string, Account>({ max: MAX_ACCOUNTS });
@@ -167,11 +169,11 @@ export class FloodGuard {
    * The open readings by `limit()`, of each client: one token costs it one, however often it sends the
    * token meanwhile.
    */
-  readonly #openReadings = new Map<string, Promise<TokenAnswer>>();
+  readonly #openReadings = new Map<string, Promise<Active | TokenRejection>>();
   /** Open readings by `limitAfresh()`. */
-  readonly #openAfresh = new Map<string, Promise<TokenAnswer>>();
+  readonly #openAfresh = new Map<string, Promise<Active | TokenRejection>>();
   /** Readings by `limitAfresh()` that have not begun. */
-  readonly #nextAfresh = new Map<string, Promise<TokenAnswer>>();
+  readonly #nextAfresh = new Map<string, Promise<Active | TokenRejection>>();
 
   /** @param mostPlaces how many readings of one client may be under way */
   constructor(rules: FloodRules, mostPlaces: number = MOST_PLACES) {
@@ -202,9 +204,9 @@ export class FloodGuard {
   limit(
     countingKeys: CountingKeys,
     key: string,
-    { ask, findWithoutAsking }: AskOrFind,
+    { ask, findWithoutAsking }: AskOrFind<Active>,
     kind: ReadingKind = 'unknown',
-  ): Promise<TokenAnswer> {
+  ): Promise<Active | TokenRejection> {
     const name = JSON.stringify([...countingKeys, key]);
     const open =
       this.#openReadings.get(name) ??
@@ -222,7 +224,11 @@ export class FloodGuard {
    *
    * @param key names the token and the server that is asked
    */
-  limitAfresh(countingKeys: CountingKeys, key: string, ask: AskOrFind['ask']): Promise<TokenAnswer> {
+  limitAfresh(
+    countingKeys: CountingKeys,
+    key: string,
+    ask: AskOrFind<Active>['ask'],
+  ): Promise<Active | TokenRejection> {
     const name = JSON.stringify([...countingKeys, key]);
     const next = this.#nextAfresh.get(name) ?? this.#askNext(name, countingKeys, ask);
     this.#nextAfresh.set(name, next);
@@ -230,8 +236,12 @@ export class FloodGuard {
   }
 
   /** Asks when the open reading of the token has ended, and the client has a place. */
-  async #askNext(name: string, countingKeys: CountingKeys, ask: AskOrFind['ask']): Promise<TokenAnswer> {
-    const begin = (): Promise<TokenAnswer> => {
+  async #askNext(
+    name: string,
+    countingKeys: CountingKeys,
+    ask: AskOrFind<Active>['ask'],
+  ): Promise<Active | TokenRejection> {
+    const begin = (): Promise<Active | TokenRejection> => {
       this.#nextAfresh.delete(name);
       const asked = ask().finally(() => this.#openAfresh.delete(name));
       this.#openAfresh.set(name, asked);
@@ -249,9 +259,9 @@ export class FloodGuard {
   async #askWithPlace(
     countingKeys: CountingKeys,
     kind: ReadingKind,
-    ask: AskOrFind['ask'],
-    onRefusal: (refusal: RequestRefused) => Promise<TokenAnswer>,
-  ): Promise<TokenAnswer> {
+    ask: AskOrFind<Active>['ask'],
+    onRefusal: (refusal: RequestRefused) => Promise<Active | TokenRejection>,
+  ): Promise<Active | TokenRejection> {
     const taking = this.#takeOrWait(countingKeys, kind);
     // A reading that has its place begins at once: a resource server that is closed next waits for
     // it.
@@ -454,7 +464,10 @@ function addressIn(returned: unknown): string | undefined {
   return address;
 }
 
-async function findOr(find: AskOrFind['findWithoutAsking'], refusal: RequestRefused): Promise<TokenAnswer> {
+async function findOr<Active>(
+  find: AskOrFind<Active>['findWithoutAsking'],
+  refusal: RequestRefused,
+): Promise<Active | TokenRejection> {
   const found = await find();
   if (found === undefined) {
     throw refusal;

@@ -4,7 +4,7 @@ import type { TokenServer } from '../authorization-server/token-server.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import type { DatedToken, Revocations } from '../revocation/revocations.js';
-import type { Usability } from '../revocation/usability.js';
+import type { Usability, UsableAnswer } from '../revocation/usability.js';
 import { CircuitOpen } from '../shared/circuit-breaker.js';
 import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { untilAllSettled } from '../shared/promises.js';
@@ -218,6 +218,23 @@ export class TokenCache {
   }
 
   /**
+   * Returns the cached answer, with the turn at which it was decided that it may be used; `undefined`
+   * if the authorization server must be asked.
+   *
+   * @param hash `hashOf(token)`
+   * @param requester for whom the answer is refreshed in the background. Without one it is not
+   */
+  findCached(
+    token: string,
+    server: TokenServer,
+    hash: string,
+    requester?: RequesterFacts,
+  ): UsableAnswer | undefined {
+    const cached = this.useCached(token, server, requester, requester && sameRequester, hash);
+    return cached && this.#usableNow(cached);
+  }
+
+  /**
    * Reads the answer from the shared cache, or else asks the authorization server, and caches it.
    * Requests with the same token join the open reading, which is made for the `requester` of the
    * first.
@@ -229,7 +246,7 @@ export class TokenCache {
     server: TokenServer,
     requester?: RequesterFacts,
     hash = hashOf(token),
-  ): Promise<TokenAnswer> {
+  ): Promise<UsableAnswer> {
     const reading = createReading(token, server, requester, hash);
     return this.#decideAtEnd(() => this.#readOrUseStale(reading));
   }
@@ -239,7 +256,7 @@ export class TokenCache {
    * received a revocation after the reading ended. If the answer can't be used any more, it
    * asks a second time.
    */
-  async #decideAtEnd(ask: () => Promise<DatedToken | TokenRejection>): Promise<TokenAnswer> {
+  async #decideAtEnd(ask: () => Promise<DatedToken | TokenRejection>): Promise<UsableAnswer> {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const known = await ask();
       if (typeof known === 'string') {
@@ -247,13 +264,18 @@ export class TokenCache {
       }
       const usability = this.#revocations.usability(known);
       if (usability === 'use') {
-        return known.tokenClaims;
+        return this.#usableNow(known.tokenClaims);
       }
       if (usability === 'refuse') {
         return revoked;
       }
     }
     return 'token_inactive';
+  }
+
+  /** Call it at once when it was decided that an answer may be used: a later revocation does not count. */
+  #usableNow(answer: TokenAnswer): UsableAnswer {
+    return typeof answer === 'string' ? answer : { tokenClaims: answer, turn: this.#revocations.latestTurn };
   }
 
   /**
@@ -272,12 +294,12 @@ export class TokenCache {
    * that is too old is not used: the client itself may have caused that the authorization server is
    * not asked.
    */
-  async findWithoutAsking(token: string, server: TokenServer): Promise<TokenAnswer | undefined> {
-    const cached = this.useCached(token, server, undefined, undefined);
+  async findWithoutAsking(token: string, server: TokenServer): Promise<UsableAnswer | undefined> {
+    const reading = createReading(token, server, undefined);
+    const cached = this.findCached(token, server, reading.hash);
     if (cached !== undefined) {
       return cached;
     }
-    const reading = createReading(token, server, undefined);
     const shared = this.#sharedFor(reading);
     const found = shared && (await this.#findAndCacheShared(shared, reading, false));
     return found && this.#decideAtEnd(async () => found);
@@ -288,7 +310,7 @@ export class TokenCache {
    * a rejection. Requests with the same token join the next reading, which is made for the
    * `requester` of the first.
    */
-  readAfresh(token: string, server: TokenServer, requester?: RequesterFacts): Promise<TokenAnswer> {
+  readAfresh(token: string, server: TokenServer, requester?: RequesterFacts): Promise<UsableAnswer> {
     const reading = createReading(token, server, requester);
     const name = `${reading.key} afresh`;
     return this.#decideAtEnd(() => this.#joinNext(name, () => this.#readAndCacheRejection(reading)));
@@ -679,6 +701,10 @@ export class TokenCache {
     this.#rejections.set(key, { rejection, from, until: from + this.#rules.rejectionMaxAge * 1000 });
     return rejection;
   }
+}
+
+function sameRequester(requester: RequesterFacts | undefined): RequesterFacts | undefined {
+  return requester;
 }
 
 function createReading(

@@ -35,10 +35,10 @@ export class RequestAbortSignals {
    * Returns the signal of a request, which is one and the same on each call. That of a request
    * which has ended is aborted if the token is expired or revoked by now, and else stays silent.
    *
-   * @param turnAtStart the turn of `Revocations` when the check of the request began, which knew of
-   * all revocations from before
+   * @param turn the turn of `Revocations` at which it was decided that the claims may be used: all
+   * revocations from before were taken into account
    */
-  of(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): AbortSignal {
+  of(req: NodeRequest, tokenClaims: TokenClaims, turn: number): AbortSignal {
     const existing = this.#ofRequests.get(req);
     if (existing !== undefined) {
       return existing.signal;
@@ -47,7 +47,7 @@ export class RequestAbortSignals {
     this.#ofRequests.set(req, request);
     this.#open.add(request);
     request.endWith(req);
-    this.#watch(request, req, tokenClaims, turnAtStart);
+    this.#watch(request, req, tokenClaims, turn);
     return request.signal;
   }
 
@@ -55,10 +55,10 @@ export class RequestAbortSignals {
    * What the authorization server said later of the token of a request counts too, if the request
    * has a signal.
    */
-  follow(req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): void {
+  follow(req: NodeRequest, tokenClaims: TokenClaims, turn: number): void {
     const request = this.#ofRequests.get(req);
     if (request !== undefined) {
-      this.#watch(request, req, tokenClaims, turnAtStart);
+      this.#watch(request, req, tokenClaims, turn);
     }
   }
 
@@ -85,14 +85,14 @@ export class RequestAbortSignals {
     }
   }
 
-  #watch(request: OpenRequest, req: NodeRequest, tokenClaims: TokenClaims, turnAtStart: number): void {
+  #watch(request: OpenRequest, req: NodeRequest, tokenClaims: TokenClaims, turn: number): void {
     try {
       const watched = watchedOf(req, tokenClaims);
       // A watcher from before hears of each revocation since then. A stream that has its token checked
       // again and again must not add one each time.
       if (request.addKeys(this.#revocations.keysOf(watched))) {
         request.endOn(
-          this.#revocations.watch(watched, turnAtStart, (code) => request.abort(new RequestRefused(code))),
+          this.#revocations.watch(watched, turn, (code) => request.abort(new RequestRefused(code))),
         );
       }
       if (tokenClaims.expiresAt !== undefined) {

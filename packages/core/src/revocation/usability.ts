@@ -1,4 +1,5 @@
 import type { TokenClaims } from '../token/token-claims.js';
+import type { TokenRejection } from '../token/token-rejection.js';
 
 /**
  * The claims of a token, where they come from, and since when this process has them.
@@ -21,6 +22,16 @@ export interface DatedClaims {
   /** Of an answer to another process's question, which came over the shared cache. */
   readonly shared: SharedOrigin | undefined;
 }
+
+/** Claims that may be used, and when that was decided. */
+export interface UsableClaims {
+  readonly tokenClaims: TokenClaims;
+  /** Revocations that this process received until this turn are taken into account. */
+  readonly turn: number;
+}
+
+/** What may be used of a token, or why it is refused. */
+export type UsableAnswer = UsableClaims | TokenRejection;
 
 /** When another process asked. */
 export interface SharedOrigin {

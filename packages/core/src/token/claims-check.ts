@@ -39,11 +39,7 @@ export function checkClaims(
   now: number,
   hasProof: boolean,
 ): void {
-  if (tokenClaims.expiresAt !== undefined && tokenClaims.expiresAt + rules.clockTolerance <= now) {
-    throw new RequestRefused('token_expired', {
-      detail: `exp was ${secondsAgo(now, tokenClaims.expiresAt)}`,
-    });
-  }
+  checkExpiry(tokenClaims, rules.clockTolerance, now);
   refuseAhead('nbf', tokenClaims.notBefore, rules, now);
   refuseAhead('iat', tokenClaims.issuedAt, rules, now);
   // Exact, case-sensitive, no normalisation (RFC 8414 §3.3, RFC 7519 §4.1.3).
@@ -70,6 +66,18 @@ export function checkClaims(
   }
 }
 
+/** Refuses a token that has expired. `clockTolerance` in seconds, `now` in seconds since the epoch. */
+export function checkExpiry(
+  { expiresAt }: Pick<TokenClaims, 'expiresAt'>,
+  clockTolerance: number,
+  now: number,
+): void {
+  // A clock that gives no number refuses too.
+  if (expiresAt !== undefined && !(now < expiresAt + clockTolerance)) {
+    throw new RequestRefused('token_expired', { detail: `exp was ${secondsAgo(now, expiresAt)}` });
+  }
+}
+
 function isAcceptedType(type: string, hasProof: boolean): boolean {
   // Nearly every answer says it so.
   if (type === 'Bearer') {
@@ -86,7 +94,7 @@ function refuseAhead(
   { clockTolerance }: ClaimRules,
   now: number,
 ): void {
-  if (time !== undefined && time > now + clockTolerance) {
+  if (time !== undefined && !(time <= now + clockTolerance)) {
     const detail = `${name} is ${Math.ceil(time - now)} s ahead; clockTolerance is ${clockTolerance} s`;
     throw new RequestRefused('token_not_yet_valid', { detail });
   }
