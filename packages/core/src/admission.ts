@@ -40,7 +40,7 @@ export interface RequestAdmitterParts {
   readonly lookup: TokenLookup;
   readonly decider: RequestDecider;
   readonly explainer: Pick<Explainer, 'remember'>;
-  readonly dpop: Pick<DpopCheck, 'latestNonce' | 'proofOf'> | undefined;
+  readonly dpop: Pick<DpopCheck, 'hasHeader' | 'latestNonce' | 'proofOf'> | undefined;
   readonly seenCertificates: Pick<SeenCertificates, 'note'>;
   readonly refusals: Pick<Refusals, 'publishAndThrow'>;
   /** Throws once the resource server is closed. */
@@ -120,7 +120,7 @@ export function createRequestAdmitter({
       certificate = decider.certificateOf(req);
       const shown = scheme === 'DPoP' ? decider.readProof(req, hash) : undefined;
       if (certificate === undefined && shown === undefined && settings.binding === 'required') {
-        throw new RequestRefused('certificate_missing');
+        throw refusalWithoutProof(req);
       }
       const server = resolveServer(token, req);
       const presented = { token, hash, server, thumbprint: certificate?.thumbprint, req };
@@ -154,6 +154,16 @@ export function createRequestAdmitter({
     } catch (thrown) {
       return publishAndThrow(thrown, certificate, req, factsAtRequest(cached));
     }
+  }
+
+  /** Returns why a request is refused that has neither a certificate nor the scheme DPoP. */
+  function refusalWithoutProof(req: NodeRequest): RequestRefused {
+    // No server is asked whether the token is bound to a key: the request is refused in any case.
+    return dpop?.hasHeader(req) === true
+      ? new RequestRefused('dpop_scheme_missing', {
+          detail: 'the request has a header DPoP and the scheme Bearer, and no certificate',
+        })
+      : new RequestRefused('certificate_missing');
   }
 
   /** Waits for what is asked about a token that is not cached, and for what decisions need. */

@@ -98,7 +98,7 @@ const refusals = {
   },
   dpop_scheme_missing: {
     ...invalidToken,
-    description: 'The access token is bound to a key; it is accepted with the scheme DPoP and a proof',
+    description: 'An access token that is bound to a key needs the scheme DPoP and a proof',
   },
   dpop_token_unbound: { ...invalidToken, description: 'The access token is not bound to a key' },
   dpop_key_mismatch: { ...invalidToken, description: 'The access token is bound to another key' },

@@ -189,6 +189,11 @@ describe.each(frameworks.flatMap((framework) => kinds.map((kind) => ({ framework
       [
         'a good proof and the scheme Bearer, without certificate',
         (token) => withProof(token, client.proof(token), 'Bearer'),
+        '401 invalid_token dpop_scheme_missing',
+      ],
+      [
+        'the scheme Bearer, without proof and certificate',
+        (token) => ({ headers: [['Authorization', `Bearer ${token}`]] }),
         '401 invalid_token certificate_missing',
       ],
       [

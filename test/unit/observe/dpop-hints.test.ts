@@ -156,6 +156,24 @@ describe('with the option dpop', () => {
     expect(answered.challenge).not.toContain('no certificate came');
   });
 
+  it('a proof under Bearer, and no certificate: the scheme is what the client must change', async () => {
+    const dpop = { origin: proofOrigin };
+    const token = 'a token that is never asked about'.replaceAll(' ', '-');
+    const headers = { authorization: `Bearer ${token}`, dpop: client.proof(token) };
+    const without = { certificate: () => undefined };
+    const answered = await send(headers, { dpop, ...without });
+    expect(answered).toMatchObject({ code: 'dpop_scheme_missing', hintCode: 'dpop_token_under_bearer' });
+    expect(answered.challenge).toContain('a client that uses DPoP must send its token with the scheme DPoP');
+    const { authorization } = headers;
+    const missing = { code: 'certificate_missing', hintCode: undefined };
+    expect(await send({ authorization }, { dpop, ...without })).toMatchObject(missing);
+    expect(await send(headers, without)).toMatchObject(missing);
+    // Such a request is not refused before its token is known.
+    const tolerant = { dpop, ...without, binding: 'when-bound' };
+    const bearer = { authorization: `Bearer ${bound()}`, dpop: 'anything' };
+    expect(await send(bearer, tolerant)).toMatchObject({ code: 'dpop_scheme_missing' });
+  });
+
   it('dpop_nonce_required has a hint', async () => {
     const nonce = { secret: 'n'.repeat(32) };
     expect(await send(changed({}), { dpop: { origin: proofOrigin, nonce } })).toMatchObject({

@@ -18,6 +18,8 @@ export interface DpopCheck extends Pick<ProofReader, 'checkSignature'> {
    * @param tokenHash SHA-256 of the access token of the request, in base64url
    */
   readProof(req: NodeRequest, tokenHash: string): ShownProof;
+  /** Returns whether a request has a header DPoP, whatever its scheme and the header's content are. */
+  hasHeader(req: NodeRequest): boolean;
   /** Returns the proof that was read last for a request; `undefined` if it has no good one. */
   proofOf(req: NodeRequest): ShownProof | undefined;
   /**
@@ -65,6 +67,7 @@ export function createDpopCheck(
       report,
     ),
     latestNonce: () => nonces?.latest(Date.now() / 1000),
+    hasHeader: (req) => headerValues(req, 'dpop').length > 0,
     proofOf: (req) => proofs.get(req),
     keyThumbprintOf: (req) => proofs.get(req)?.proof.key.jkt ?? refusedKeys.get(req),
 

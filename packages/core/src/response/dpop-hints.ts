@@ -16,8 +16,8 @@ const dpopOff: Hint = {
 const bearerScheme: Hint = {
   code: 'dpop_token_under_bearer',
   text:
-    'the authorization server bound the token to a key of the client: the client must send it with ' +
-    'the scheme DPoP and a proof. A thief who has the token alone can not',
+    'a client that uses DPoP must send its token with the scheme DPoP and a proof, because the ' +
+    'authorization server bound the token to a key. A thief who has the token alone can not',
 };
 
 /** The refusals that have one likely cause each. */
