@@ -28,7 +28,7 @@ describe.each<[string, KeyObject, 'PS256' | 'RS256' | 'ES256' | 'EdDSA' | 'Ed255
     expect(signer.algorithm).toBe(algorithm);
     const proof = reader.read(signer.createProof(target), {
       method: 'POST',
-      urls: [url],
+      urls: [String(url)],
       tokenHash: hash('sha256', 'token', 'base64url'),
     });
     reader.checkSignature(proof);

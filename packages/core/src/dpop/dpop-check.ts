@@ -6,7 +6,7 @@ import type { NodeRequest } from '../request/node-request.js';
 import { requestTargetOf } from '../request/request-target.js';
 import { createNonces } from './nonces.js';
 import { createProofReader, type DpopProof, type ProofReader } from './proof.js';
-import { requestedUrl } from './proof-url.js';
+import { requestedUrls } from './proof-url.js';
 import { createUseProof, type UseProof } from './proof-use.js';
 
 /** Checks the DPoP proofs of a resource server (RFC 9449 §4.3, §7). */
@@ -74,7 +74,7 @@ export function createDpopCheck(
     readProof(req, tokenHash) {
       const { method, rawHeaders } = req;
       const target = requestTargetOf(req);
-      const urls = bases.map((base) => requestedUrl(base, target));
+      const urls = requestedUrls(bases, target);
       const earlier = proofs.get(req);
       let jkt: string | undefined;
       try {

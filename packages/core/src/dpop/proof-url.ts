@@ -11,7 +11,7 @@ const plainUrl = /^https?:\/\/[\w\-.~%:[\]]+(?:[/?#][\x21-\x5b\x5d-\x7e]*)?$/i;
 const otherForm = /\/\.|[^\x21-\x5b\x5d-\x7e]/;
 
 /** Returns whether `htu` of a proof names one of these URLs of its request. */
-export function isProofUrlOf(htu: string, urls: readonly (ProofUrl | undefined)[]): boolean {
+export function isProofUrlOf(htu: string, urls: readonly ProofUrl[]): boolean {
   // Most clients write the one form, which the URLs of the request have.
   const url = urls.includes(htu) && !otherForm.test(htu) ? htu : normalizeProofUrl(htu);
   return url !== undefined && urls.includes(url);
@@ -35,20 +35,34 @@ export function normalizeProofUrl(htu: string): ProofUrl | undefined {
 }
 
 /**
- * Returns the URL of a request in its one form, or `undefined` for a target that is no path. Dot
- * segments stay as they are: a router does not resolve them, so that a proof for `/a` must not count
+ * Returns the URLs that a request may be for, in their one form; none for a target that names no path.
+ * Dot segments stay as they are: a router does not resolve them, so that a proof for `/a` must not count
  * at `/b/../a`.
  *
- * @param base the public origin, and what of the public path the application does not see
+ * @param bases the public origins, each with what of the public path the application does not see
  * @param target the request target as the client sent it
  */
-export function requestedUrl(base: string, target: string): ProofUrl | undefined {
-  if (!target.startsWith('/')) {
-    return undefined;
+export function requestedUrls(bases: readonly string[], target: string): readonly ProofUrl[] {
+  const origin = target.startsWith('/') ? '' : absoluteForm.exec(target)?.[0];
+  if (origin === undefined) {
+    return [];
   }
-  const end = target.search(/[?#]/);
-  return `${base}${normalizeEncoding(end === -1 ? target : target.slice(0, end))}`;
+  const sent = target.slice(origin.length);
+  const end = sent.search(/[?#]/);
+  const path = normalizeEncoding(end === -1 ? sent : sent.slice(0, end)) || '/';
+  const urls = bases.map((base) => `${base}${path}`);
+  if (path === '/') {
+    // A proxy that cuts off the prefix /v1 makes one request of those for /v1 and for /v1/.
+    urls.push(...bases.filter((base) => base.includes('/', 'https://'.length)));
+  }
+  return urls;
 }
+
+/**
+ * The origin that a target in absolute-form begins with (RFC 9112 §3.2.2), if all readers of URLs agree
+ * where it ends. What it names never counts: a client can send any.
+ */
+const absoluteForm = /^https?:\/\/(?:[\w\-.]+|\[[\da-f:.]+\])(?::\d+)?(?=[/?#]|$)/i;
 
 /** What is percent-encoded, and what RFC 3986 §3.3 does not permit in a path. */
 const encodable = /%[\da-f]{2}|["<>[\]^`{|}]/gi;

@@ -33,8 +33,8 @@ export interface DpopProof {
 /** The request that a proof must be for. */
 export interface ProvenRequest {
   readonly method: string;
-  /** Its URL, once for each public origin of the API. */
-  readonly urls: readonly (ProofUrl | undefined)[];
+  /** Its URLs, at least one for each public origin of the API; none if it is to no path. */
+  readonly urls: readonly ProofUrl[];
   /** SHA-256 of the access token that it carries, in base64url. */
   readonly tokenHash: string;
 }
@@ -191,7 +191,7 @@ function readClaims(
   if (typeof htu !== 'string' || !isProofUrlOf(htu, urls)) {
     throw forAnother(
       htu === undefined || htu === null ? 'no_htu' : 'other_htu',
-      `its htu is ${describeHtu(htu)}, the request is to ${urls.map(describeClaim).join(' or ')}`,
+      `its htu is ${describeHtu(htu)}, the request is to ${describeUrls(urls)}`,
     );
   }
   const ath = readOwnMember(claims, 'ath');
@@ -259,6 +259,10 @@ function readLimit(claims: Members, name: 'exp' | 'nbf'): number | undefined {
 /** A client over HTTP/2 can send any text as method. */
 function describeMethod(method: string): string {
   return /^[A-Z-]{1,20}$/i.test(method) ? method : describeShortClaim(method);
+}
+
+function describeUrls(urls: readonly ProofUrl[]): string {
+  return urls.length === 0 ? 'no path' : urls.map(describeClaim).join(' or ');
 }
 
 /** A text that is no URL may be a token. */
