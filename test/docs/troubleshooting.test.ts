@@ -79,6 +79,7 @@ describe('docs/reference/troubleshooting.md', () => {
     expect(good).toEqual([
       '`authorization_server_resumed`',
       '`transmitter_resumed`',
+      '`dpop_store_resumed`',
       '`shared_cache_resumed`',
       '`revocations_synced`',
       '`signal_poll_resumed`',

@@ -55,7 +55,7 @@ export { type Psd2Role, psd2Roles } from './certificate/psd2.js';
 export { tlsSocket } from './certificate/tls-socket.js';
 export type { AlternativeNames, CertificatePolicyOptions } from './certificate-policy/certificate-policy.js';
 export type { Binding } from './confirmation/binding.js';
-export type { ProofStore } from './dpop/proof-use.js';
+export type { ProofStore } from './dpop/proof-recorder.js';
 export {
   ConfigurationError,
   MtlsBoundError,

@@ -4,13 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProblemEvent, ProofStore, RefusedEvent, ResourceServerOptions } from '@mtls-bound/core';
 import { redisProofs } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
+import { createClient } from '@redis/client';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks, mutualTls, serve, type TestApi } from '../../support/apis.js';
 import { call } from '../../support/calls.js';
 import { dpopClient, proofOrigin } from '../../support/dpop-client.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { pretendIssuer } from '../../support/pretend-issuer.js';
+import { describeReal } from '../../support/programs.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { startRedis, type TestRedis } from '../../support/redis.js';
 
 let pki: Pki;
 let kit: TestKit;
@@ -227,4 +230,66 @@ it.each<[unknown, boolean]>([
 
 it('redisProofs() refuses what is no client', () => {
   expect(() => redisProofs({} as never)).toThrow('redisProofs(client)');
+});
+
+describeReal('redis-server', 'Redis in trouble', () => {
+  const hang = (redis: TestRedis) => async () => redis.signal('SIGSTOP');
+  const goOn = (redis: TestRedis) => async () => redis.signal('SIGCONT');
+
+  describe.each(frameworks)('%s', (framework) => {
+    it.each<[string, (redis: TestRedis) => () => Promise<void>, typeof hang, boolean]>([
+      ['hangs', hang, goOn, true],
+      ['hangs, and the client has its offline queue', hang, goOn, false],
+      ['is away', ({ kill }) => kill, ({ start: restart }) => restart, true],
+      [
+        'is away, and the client has its offline queue',
+        ({ kill }) => kill,
+        ({ start: restart }) => restart,
+        false,
+      ],
+    ])(
+      'while Redis %s, requests do not wait for it, and it is used again',
+      async (_, end, begin, queueless) => {
+        const redis = await startRedis();
+        const redisClient = createClient({ url: redis.url, disableOfflineQueue: queueless });
+        await redisClient.on('error', () => undefined).connect();
+        const set = vi.spyOn(redisClient, 'set');
+        const dpop = { origin: proofOrigin, store: redisProofs(redisClient), timeout: 0.2 };
+        const refusing = await start(framework, dpop);
+        const accepting = await start(framework, { ...dpop, onStoreFailure: 'accept' });
+        const token = newToken();
+        const sendAll = async (api: TestApi): Promise<string[]> => {
+          const outcomes: string[] = [];
+          for (let i = 0; i < 40; i += 1) {
+            outcomes.push(await send(api, token, client.proof(token)));
+          }
+          return outcomes;
+        };
+        try {
+          expect(await send(refusing, token, client.proof(token))).toBe('200');
+          await end(redis)();
+          set.mockClear();
+          const began = performance.now();
+          expect(new Set(await sendAll(refusing))).toEqual(new Set(['503 dpop_proofs_not_recorded']));
+          expect(new Set(await sendAll(accepting))).toEqual(new Set(['200']));
+          // 10 requests that wait for 0.2 s, and one for each second. All 80 would wait for 16 s.
+          expect(performance.now() - began).toBeLessThan(8_000);
+          expect(set.mock.calls.length).toBeLessThan(25);
+          expect(problems.map(({ code }) => code)).toContain('dpop_store_suspended');
+          await begin(redis)();
+          await vi.waitFor(async () => expect(await send(refusing, token, client.proof(token))).toBe('200'), {
+            timeout: 10_000,
+            interval: 200,
+          });
+          expect(problems.at(-1)?.code).toBe('dpop_store_resumed');
+          expect(await send(accepting, token, client.proof(token))).toBe('200');
+        } finally {
+          redis.signal('SIGCONT');
+          await Promise.all([refusing.close(), accepting.close()]);
+          redisClient.destroy();
+          await redis.kill();
+        }
+      },
+    );
+  });
 });

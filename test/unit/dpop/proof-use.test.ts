@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DpopProof } from '../../../packages/core/src/dpop/proof.js';
-import { createUseProof, type ProofStore } from '../../../packages/core/src/dpop/proof-use.js';
+import type { ProofStore } from '../../../packages/core/src/dpop/proof-recorder.js';
+import { createUseProof } from '../../../packages/core/src/dpop/proof-use.js';
 import { UsedProofs } from '../../../packages/core/src/dpop/used-proofs.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 

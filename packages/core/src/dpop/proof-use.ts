@@ -1,20 +1,8 @@
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { describeStoreError } from '../shared/store-error.js';
-import { withTimeLimit } from '../shared/time-limit.js';
 import type { DpopProof } from './proof.js';
+import { ProofRecorder, type ProofStore } from './proof-recorder.js';
 import { proofIdOf, type TakeOutcome, UsedProofs } from './used-proofs.js';
-
-/**
- * Where the processes of a fleet record which proofs were used, so that each counts once in all.
- */
-export interface ProofStore {
-  /**
-   * Adds a name in one step, and keeps it for `ttl` milliseconds. Resolves with `true` if the store
-   * did not have the name, with `false` if it did.
-   */
-  add(name: string, ttl: number): Promise<boolean>;
-}
 
 /** How proofs are used up. Times in seconds. */
 export interface ProofUseRules {
@@ -51,6 +39,7 @@ export function createUseProof(
   used = new UsedProofs(),
 ): UseProof {
   const { clockTolerance, store, timeout, acceptsWithoutStore, demandsNonces } = rules;
+  const recorder = store && new ProofRecorder(store, timeout, report);
 
   /**
    * Refuses a proof whose time ended after it was read, while the token was introspected or the store
@@ -65,18 +54,33 @@ export function createUseProof(
     }
   }
 
-  async function addToStore(name: string, acceptedUntil: number, to: ProofStore): Promise<void> {
+  /** Refuses a proof that the store did not record, unless proofs are accepted without it. */
+  function handleFailure(error: unknown, to: ProofRecorder): void {
+    const { detail: why, cause } = to.explain(error);
+    const detail = `dpop.store: ${why}`;
+    if (!acceptsWithoutStore) {
+      throw new RequestRefused('dpop_proofs_not_recorded', { detail, cause });
+    }
+    report('dpop_store_failed', `${detail}; proofs are accepted once in each process`);
+  }
+
+  /** Refuses a proof that would not be recorded. It is not used up: the client may send it again. */
+  function refuseWhileAway(to: ProofRecorder): void {
+    try {
+      to.checkNotAway();
+    } catch (error) {
+      handleFailure(error, to);
+    }
+  }
+
+  async function addToStore(name: string, acceptedUntil: number, to: ProofRecorder): Promise<void> {
     // The clock of another process may be behind this one's: each is wrong by the tolerance at most.
     const ttl = Math.ceil((acceptedUntil + 2 * clockTolerance) * 1000 - Date.now());
     let isNew: unknown;
     try {
-      isNew = await withTimeLimit(timeout, () => to.add(name, Math.max(ttl, 1)));
+      isNew = await to.add(name, Math.max(ttl, 1));
     } catch (error) {
-      const detail = `dpop.store: ${describeStoreError(error)}`;
-      if (!acceptsWithoutStore) {
-        throw new RequestRefused('dpop_proofs_not_recorded', { detail, cause: error });
-      }
-      report('dpop_store_failed', `${detail}; proofs are accepted once in each process`);
+      handleFailure(error, to);
       return;
     }
     if (isNew === false) {
@@ -91,7 +95,7 @@ export function createUseProof(
     }
   }
 
-  async function useUpInStore(proof: DpopProof, name: string, to: ProofStore): Promise<void> {
+  async function useUpInStore(proof: DpopProof, name: string, to: ProofRecorder): Promise<void> {
     await addToStore(name, proof.acceptedUntil, to);
     // The store may have forgotten an earlier use before it was asked.
     checkNotEnded(proof);
@@ -99,6 +103,9 @@ export function createUseProof(
 
   return (proof) => {
     checkNotEnded(proof);
+    if (recorder !== undefined && !acceptsWithoutStore) {
+      refuseWhileAway(recorder);
+    }
     const { key, jti, acceptedUntil } = proof;
     const use = { jkt: key.jkt, jti, acceptedUntil };
     const taken = used.take(use);
@@ -106,6 +113,6 @@ export function createUseProof(
       const [code, detail] = refusals[taken];
       throw new RequestRefused(code, { detail });
     }
-    return store === undefined ? undefined : useUpInStore(proof, proofIdOf(use), store);
+    return recorder === undefined ? undefined : useUpInStore(proof, proofIdOf(use), recorder);
   };
 }

@@ -1,4 +1,4 @@
-import type { ProofStore } from '../dpop/proof-use.js';
+import type { ProofStore } from '../dpop/proof-recorder.js';
 import { acceptedAlgorithms, algorithmList, type SignatureAlgorithm } from '../jose/signature-algorithms.js';
 import { createMismatch, createMissingRequirement } from '../shared/option-errors.js';
 import {

@@ -1,5 +1,5 @@
 import type { SharedLock } from '../cache/shared-cache.js';
-import type { ProofStore } from '../dpop/proof-use.js';
+import type { ProofStore } from '../dpop/proof-recorder.js';
 import { TellableError } from '../errors.js';
 import type { RevocationChannel, RevocationChannelListener } from '../revocation/revocation-channel.js';
 import type { RevocationLog, RevocationLogPage, RevocationLogQuery } from '../revocation/revocation-log.js';

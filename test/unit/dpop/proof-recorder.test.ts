@@ -1,0 +1,255 @@
+// What a store of proofs that fails or hangs costs, and how it comes back.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { DpopProof } from '../../../packages/core/src/dpop/proof.js';
+import { ProofRecorder, type ProofStore } from '../../../packages/core/src/dpop/proof-recorder.js';
+import { createUseProof } from '../../../packages/core/src/dpop/proof-use.js';
+import { RequestRefused } from '../../../packages/core/src/errors.js';
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 1_800_000_005_000 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A store whose behaviour a test changes, and what uses proofs up there. */
+function start(add: ProofStore['add'], acceptsWithoutStore = false) {
+  const reported: string[][] = [];
+  const asked: string[] = [];
+  const store = { add };
+  const use = createUseProof(
+    {
+      clockTolerance: 30,
+      store: {
+        add(name, ttl) {
+          asked.push(name);
+          return store.add(name, ttl);
+        },
+      },
+      timeout: 0.5,
+      acceptsWithoutStore,
+      demandsNonces: false,
+    },
+    (...problem) => void reported.push(problem as string[]),
+  );
+  let made = 0;
+  const proof = (): DpopProof => {
+    made += 1;
+    return {
+      key: { jkt: `key ${made % 100}` },
+      jti: `${made}`,
+      acceptedUntil: Date.now() / 1000 + 60,
+      monotonicEnd: performance.now() + 60_000,
+    } as DpopProof;
+  };
+  /** `accepted`, or the refusal. */
+  async function outcome(one = proof()): Promise<string> {
+    try {
+      await use(one);
+      return 'accepted';
+    } catch (thrown) {
+      if (!RequestRefused.isRefusal(thrown)) {
+        throw thrown;
+      }
+      return `${thrown.status} ${thrown.message}`;
+    }
+  }
+  /** Uses so many proofs up at once. Returns how often each outcome came, after this many milliseconds. */
+  async function outcomesOf(count: number, milliseconds: number): Promise<Record<string, number>> {
+    const counts: Record<string, number> = {};
+    for (let i = 0; i < count; i += 1) {
+      void outcome().then((one) => {
+        counts[one] = (counts[one] ?? 0) + 1;
+      });
+    }
+    await vi.advanceTimersByTimeAsync(milliseconds);
+    return counts;
+  }
+  return { store, asked, reported, proof, outcome, outcomesOf };
+}
+
+const hangs = (): Promise<never> => new Promise(() => undefined);
+const fails = async (): Promise<never> => Promise.reject(new Error('READONLY secret'));
+const answers = async (): Promise<boolean> => true;
+
+describe('a store that fails five times in a row', () => {
+  it('is left alone for a second, and then tried once a second until it answers', async () => {
+    const { store, asked, reported, outcome } = start(fails);
+    for (let i = 0; i < 5; i += 1) {
+      expect(await outcome()).toBe('503 dpop_proofs_not_recorded: dpop.store: READONLY');
+    }
+    expect(reported).toEqual([
+      [
+        'dpop_store_suspended',
+        'dpop.store failed or was too slow 5 times in a row (READONLY); it is tried every second',
+      ],
+    ]);
+    vi.advanceTimersByTime(600);
+    expect(await outcome()).toBe(
+      '503 dpop_proofs_not_recorded: dpop.store: not asked, as it failed before; next attempt in 0.4 s; ' +
+        'the last failure: READONLY',
+    );
+    expect(asked).toHaveLength(5);
+    vi.advanceTimersByTime(400);
+    expect([await outcome(), await outcome()]).toEqual([
+      '503 dpop_proofs_not_recorded: dpop.store: READONLY',
+      expect.stringContaining('next attempt in 1.0 s'),
+    ]);
+    expect(asked).toHaveLength(6);
+    store.add = answers;
+    vi.advanceTimersByTime(1_000);
+    expect([await outcome(), await outcome()]).toEqual(['accepted', 'accepted']);
+    expect(reported.slice(1)).toEqual([['dpop_store_resumed', 'dpop.store answers again']]);
+  });
+
+  it('uses no proof up while it is away: the client may send it again', async () => {
+    const { store, proof, outcome, outcomesOf } = start(fails);
+    await outcomesOf(5, 1);
+    const one = proof();
+    expect(await outcome(one)).toMatch(/^503 .*not asked/);
+    store.add = answers;
+    vi.advanceTimersByTime(1_000);
+    expect([await outcome(one), await outcome(one)]).toEqual([
+      'accepted',
+      '401 dpop_proof_replayed: this process has accepted it before',
+    ]);
+  });
+
+  it("with onStoreFailure: 'accept' costs no wait: a proof is accepted once in the process", async () => {
+    const { asked, reported, proof, outcome, outcomesOf } = start(fails, true);
+    await outcomesOf(5, 1);
+    const one = proof();
+    expect([await outcome(one), await outcome(one)]).toEqual([
+      'accepted',
+      '401 dpop_proof_replayed: this process has accepted it before',
+    ]);
+    expect(asked).toHaveLength(5);
+    expect(reported.map(([code]) => code).toSorted()).toEqual([
+      ...Array.from({ length: 6 }, () => 'dpop_store_failed'),
+      'dpop_store_suspended',
+    ]);
+    expect(reported.at(-1)?.[1]).toBe(
+      'dpop.store: not asked, as it failed before; next attempt in 1.0 s; the last failure: READONLY; ' +
+        'proofs are accepted once in each process',
+    );
+  });
+
+  it('is not one that fails four times and then answers', async () => {
+    const { store, asked, reported, outcome } = start(fails);
+    for (let i = 0; i < 20; i += 1) {
+      store.add = i % 5 === 4 ? answers : fails;
+      await outcome();
+    }
+    expect(asked).toHaveLength(20);
+    expect(reported).toEqual([]);
+  });
+
+  it('is not one that has the proofs, or that returns no boolean', async () => {
+    const { store, asked, outcome } = start(async () => false);
+    for (let i = 0; i < 20; i += 1) {
+      store.add = async () => (i < 10 ? false : (1 as never));
+      expect(await outcome()).not.toBe('accepted');
+    }
+    expect(asked).toHaveLength(20);
+  });
+});
+
+describe('a store that hangs', () => {
+  it('has the requests wait that were on their way, and one a second after that', async () => {
+    const { asked, outcomesOf } = start(hangs);
+    expect(await outcomesOf(100, 499)).toEqual({});
+    expect(await outcomesOf(0, 10)).toEqual({});
+    const counts = await outcomesOf(1_000, 1);
+    expect(Object.values(counts)).toEqual([1_000]);
+    expect(Object.keys(counts)[0]).toContain('no answer within 0.5 s');
+    expect(asked).toHaveLength(100);
+    for (let second = 0; second < 60; second += 1) {
+      await outcomesOf(100, 1_000);
+    }
+    // Each attempt takes half a second, and the next one comes a second after its end.
+    expect(asked.length).toBeLessThanOrEqual(140);
+    expect(asked.length).toBeGreaterThanOrEqual(120);
+  });
+
+  it('gets 5,000 calls at most before it counts as away', async () => {
+    const { asked, outcomesOf } = start(hangs);
+    await outcomesOf(5_000, 1);
+    expect(await outcomesOf(100, 1)).toEqual({
+      '503 dpop_proofs_not_recorded: dpop.store: 5000 calls of add() are unanswered': 100,
+    });
+    expect(asked).toHaveLength(5_000);
+  });
+});
+
+describe('a store that has all its calls unanswered', () => {
+  /** Of 20 calls at most. */
+  function startSmall(add: ProofStore['add']) {
+    const store = { add: vi.fn(add) };
+    const reported: string[] = [];
+    const recorder = new ProofRecorder(store, 0.5, (code) => void reported.push(code), 20);
+    let outcomes: string[] = [];
+    /** Makes so many calls at once. Returns the outcomes that come within these milliseconds. */
+    async function callAll(count: number, milliseconds = 1): Promise<string[]> {
+      outcomes = [];
+      for (let i = 0; i < count; i += 1) {
+        recorder.add('name', 1).then(
+          (isNew) => outcomes.push(String(isNew)),
+          (error) => outcomes.push(recorder.explain(error).detail),
+        );
+      }
+      await vi.advanceTimersByTimeAsync(milliseconds);
+      return outcomes;
+    }
+    return { store, reported, callAll };
+  }
+
+  it('gets no further call, and counts as away', async () => {
+    const { store, reported, callAll } = startSmall(hangs);
+    expect(await callAll(20)).toEqual([]);
+    expect(await callAll(4)).toEqual(Array.from({ length: 4 }, () => '20 calls of add() are unanswered'));
+    expect(reported).toEqual([]);
+    await callAll(1);
+    expect(reported).toEqual(['dpop_store_suspended']);
+    expect(await callAll(1)).toEqual([expect.stringContaining('not asked')]);
+    expect(store.add).toHaveBeenCalledTimes(20);
+  });
+
+  it('is tried every ten seconds, and gets as many calls again once it answers', async () => {
+    const { store, reported, callAll } = startSmall(hangs);
+    await callAll(20);
+    await callAll(5);
+    for (let second = 0; second < 60; second += 1) {
+      await callAll(1, 1_000);
+    }
+    const tried = store.add.mock.calls.length - 20;
+    expect(tried).toBeGreaterThanOrEqual(4);
+    expect(tried).toBeLessThanOrEqual(6);
+    store.add.mockImplementation(answers);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(await callAll(1)).toEqual(['true']);
+    expect(reported).toEqual(['dpop_store_suspended', 'dpop_store_resumed']);
+    store.add.mockReset().mockImplementation(hangs);
+    await callAll(25);
+    expect(store.add).toHaveBeenCalledTimes(20);
+  });
+
+  it('may have as many again as it answers late, well or badly', async () => {
+    const waiting: (() => void)[] = [];
+    const late: ProofStore['add'] = () =>
+      new Promise((resolve, reject) => {
+        waiting.push(waiting.length % 2 === 0 ? () => resolve(true) : () => reject(new Error('late')));
+      });
+    const { store, callAll } = startSmall(late);
+    // Twice: what is over is not counted twice.
+    for (const calls of [20, 40]) {
+      await callAll(20);
+      for (const settle of waiting.splice(0)) {
+        settle();
+      }
+      await vi.advanceTimersByTimeAsync(1);
+      expect(store.add).toHaveBeenCalledTimes(calls);
+    }
+    await callAll(25);
+    expect(store.add).toHaveBeenCalledTimes(60);
+  });
+});
