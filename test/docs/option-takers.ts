@@ -13,8 +13,14 @@ import {
   resolveSettings,
   resourceServerOptions,
 } from '../../packages/core/src/options/resource-server-options.js';
-import { authenticationOptions } from '../../packages/core/src/policy/authentication.js';
-import { authorizationDetailOptions } from '../../packages/core/src/policy/authorization-details.js';
+import {
+  authenticationOptions,
+  createAuthenticationPolicy,
+} from '../../packages/core/src/policy/authentication.js';
+import {
+  authorizationDetailOptions,
+  createAuthorizationDetailsPolicy,
+} from '../../packages/core/src/policy/authorization-details.js';
 import { fapiHeadersOptions } from '../../packages/core/src/request/fapi-headers.js';
 import type { OptionGroup } from '../../packages/core/src/shared/option-group.js';
 import {
@@ -175,13 +181,13 @@ export const ofFunctions: readonly Taker[] = [
     name: 'requireAuthentication()',
     group: authenticationOptions,
     base: { acrValues: ['urn:example:sca'] },
-    take: (given: never) => core.authenticationPolicy(given, 'requireAuthentication()'),
+    take: (given: never) => createAuthenticationPolicy('requireAuthentication()', given),
   },
   {
     name: 'requireAuthorizationDetails()',
     group: authorizationDetailOptions,
     base: { type: 'payment_initiation' },
-    take: (given: never) => core.authorizationDetailsPolicy(given, 'requireAuthorizationDetails()'),
+    take: (given: never) => createAuthorizationDetailsPolicy('requireAuthorizationDetails()', given),
   },
   {
     name: 'sharedSignals()',

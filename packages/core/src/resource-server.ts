@@ -18,6 +18,7 @@ import { createProblemReporter } from './observe/events.js';
 import type { RevocationEvent } from './observe/revocation-sync.js';
 import { type ResourceServerOptions, resolveSettings } from './options/resource-server-options.js';
 import { reportUnsafeSettings } from './options/unsafe-settings.js';
+import { refuseFurtherArguments } from './policy/call-arguments.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { createRefusals, factsAtRoute, type Refusals } from './refusals.js';
 import { http2StreamOf } from './request/http2-request.js';
@@ -202,7 +203,10 @@ export interface ResourceServer {
  * the authorization server before the first request. Throws `ConfigurationError` for a wrong
  * option.
  */
-export function createResourceServer(options: ResourceServerOptions = {}): ResourceServer {
+export function createResourceServer(options?: ResourceServerOptions): ResourceServer;
+export function createResourceServer(...given: [options?: ResourceServerOptions]): ResourceServer {
+  refuseFurtherArguments('createResourceServer()', given, 1, 'one object of options');
+  const [options = {}] = given;
   const settings = resolveSettings(options, process.env);
   const { clockTolerance } = settings;
   const report = createProblemReporter();

@@ -14,8 +14,9 @@ import type { MtlsBound } from './types.js';
  * const audience = 'https://api.example.com';
  * app.use(mtlsBound({ issuer, clientId: 'api', clientSecret, audience }));
  */
-export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
-  return adapter.mtlsBound(options);
+export function mtlsBound(options?: ResourceServerOptions): MtlsBound;
+export function mtlsBound(...given: [options?: ResourceServerOptions]): MtlsBound {
+  return adapter.mtlsBound(...given);
 }
 
 // Their documentation is that of the members of `Adapter`.

@@ -18,8 +18,8 @@ export function mtlsBound(
   options: ResourceServerOptions & { readonly credentials: 'optional' },
 ): MtlsBound<Partial<MtlsBoundState>>;
 export function mtlsBound(options?: ResourceServerOptions): MtlsBound;
-export function mtlsBound(options?: ResourceServerOptions): MtlsBound {
-  return adapter.mtlsBound(options);
+export function mtlsBound(...given: [options?: ResourceServerOptions]): MtlsBound {
+  return adapter.mtlsBound(...given);
 }
 
 // Their documentation is that of the members of `Adapter`.

@@ -255,6 +255,45 @@ describe.each(functionsOf(takesOther))('%s: %s()', (_module, name, take) => {
   });
 });
 
+/** What each function takes, and what it says it takes when it gets an argument more. */
+const takesNoMore: Readonly<Record<string, readonly [given: readonly unknown[], accepted: string]>> = {
+  anyScopePolicy: [[['a']], 'one list of scopes'],
+  authenticationPolicy: [[{ maxAge: 60 }], 'one object of options'],
+  authorizationDetailsPolicy: [[detail], 'one authorization detail, and a guard for each further one'],
+  certificateSubjectPolicy: [[{ CN: 'sub' }], 'one object of attribute types'],
+  claimsPolicy: [[{ segment: 'private' }], 'one object of claims'],
+  createResourceServer: [[good], 'one object of options'],
+  fapiHeaders: [[{}], 'one object of options'],
+  guard: [[() => undefined], 'one route policy'],
+  mtlsBound: [[good], 'one object of options'],
+  protectedResourceMetadata: [[{ resourceServer: {} }], 'the middleware of mtlsBound()'],
+  psd2RolePolicy: [['PSP_AI'], 'one role, and a guard for each further one'],
+  requireActive: [[], 'nothing'],
+  requireAuthentication: [[{ maxAge: 60 }], 'one object of options'],
+  requireAuthorizationDetails: [[detail], 'one authorization detail, and a guard for each further one'],
+  requireCertificate: [[demand], 'one object of options'],
+  requireCertificateSubject: [[{ CN: 'sub' }], 'one object of attribute types'],
+  requireClaims: [[{ segment: 'private' }], 'one object of claims'],
+  requirePsd2Role: [['PSP_AI'], 'one role, and a guard for each further one'],
+  revocationEndpoint: [['tokens:revoke'], 'one scope'],
+  routeCertificatePolicy: [[demand], 'one object of options'],
+  scopesPolicy: [[['a']], 'one list of scopes'],
+  sharedSignals: [[{ resourceServer }, ofSignals], 'the middleware of mtlsBound() and one object of options'],
+};
+
+describe.each(functionsOf(takesNoMore))('%s: %s()', (_module, name, take) => {
+  const [given, accepted] = takesNoMore[name] ?? [[], ''];
+  const got = given.length === 0 ? '1 argument' : `${given.length + 1} arguments`;
+
+  it.each([
+    ['of its kind', given.at(-1)],
+    ['undefined', undefined],
+  ])('refuses an argument more, which it would ignore: %s', async (_title, more) => {
+    const refusal = await refusalOf(() => take(...given, more));
+    expect(refusal).toEqual(new core.ConfigurationError(`${name}()`, `expected ${accepted}, got ${got}`));
+  });
+});
+
 describe('proxyHeader(preset)', () => {
   it.each(wrongForms(preset))('refuses %s', (_form, wrong) => {
     expect(() => core.proxyHeader(wrong as never, { trust: 'loopback' })).toThrow(core.ConfigurationError);

@@ -1,3 +1,4 @@
+import { ConfigurationError, psd2RolePolicy, scopesPolicy } from '@mtls-bound/core';
 import { describe, expect, it, vi } from 'vitest';
 import type { RequestRefused } from '../../../packages/core/src/errors.js';
 import { createGuards, type GuardType } from '../../../packages/core/src/policy/guards.js';
@@ -51,6 +52,24 @@ it('guard() and requireActive() hand on the policy that they check', () => {
   const policy = () => undefined;
   expect(guards.guard(policy)).toBe(policy);
   expect(guards.requireActive()).toBe(activeTokenPolicy);
+});
+
+it('TypeScript refuses an argument that a function would ignore, as the function does', () => {
+  const calls: (() => unknown)[] = [
+    // @ts-expect-error a second role
+    () => psd2RolePolicy('PSP_AI', 'PSP_PI'),
+    // @ts-expect-error what errors would name
+    () => scopesPolicy(['read'], 'requireScopes()'),
+    // @ts-expect-error a second role
+    () => guards.requirePsd2Role('PSP_AI', 'PSP_PI'),
+    // @ts-expect-error options
+    () => guards.requireActive({ maxAge: 5 }),
+    // @ts-expect-error a second object
+    () => guards.requireClaims({ a: 1 }, { b: 2 }),
+  ];
+  for (const call of calls) {
+    expect(call).toThrow(ConfigurationError);
+  }
 });
 
 it.each([[undefined], [null], [{}], ['read']])('guard() refuses %j, which is no policy', (given) => {

@@ -1,7 +1,8 @@
 import type { ResourceServerOptions } from '../options/resource-server-options.js';
+import { onlyArgument, refuseFurtherArguments } from '../policy/call-arguments.js';
 import { createGuards, type GuardOf, type Guards, type GuardType } from '../policy/guards.js';
 import { refuseUncalledMiddleware } from '../policy/middleware-not-called.js';
-import { scopesPolicy } from '../policy/scopes.js';
+import { createScopesPolicy } from '../policy/scopes.js';
 import { type FapiHeadersOptions, fapiHeaderReader } from '../request/fapi-headers.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { keepRequestTarget } from '../request/request-target.js';
@@ -105,6 +106,8 @@ async function rejected(thrown: unknown): Promise<never> {
   throw thrown;
 }
 
+const oneObject = 'one object of options';
+
 const frameworkFunctions = [
   'stateOf',
   'bodyOf',
@@ -146,8 +149,8 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
   return Object.freeze({
     ...guards,
 
-    mtlsBound(options) {
-      refuseUncalledMiddleware('mtlsBound()', options);
+    mtlsBound(...given) {
+      const options = onlyArgument('mtlsBound()', given, oneObject);
       const server = createResourceServer(options);
       const { revoke, close, reported } = server;
       return Object.assign(
@@ -164,8 +167,9 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       return [guards.guard(() => undefined), ...(handlers as GuardOf<Types>[])];
     },
 
-    revocationEndpoint(scope) {
-      const policy = scopesPolicy([scope], 'revocationEndpoint()');
+    revocationEndpoint(...given) {
+      const scope = onlyArgument('revocationEndpoint()', given, 'one scope');
+      const policy = createScopesPolicy('revocationEndpoint()', [scope]);
       return middlewareOf((req, exchange, next) =>
         steps.answerWith(
           (server, authorization) =>
@@ -177,7 +181,8 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       );
     },
 
-    protectedResourceMetadata(mtls) {
+    protectedResourceMetadata(...given) {
+      const mtls = onlyArgument('protectedResourceMetadata()', given, 'the middleware of mtlsBound()');
       const metadata = resourceMetadataOf(mtls, 'protectedResourceMetadata()');
       return middlewareOf((req, exchange, next) => {
         const answer = metadata(req.method, framework.urlOf(req, exchange));
@@ -185,8 +190,8 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       });
     },
 
-    fapiHeaders(options) {
-      refuseUncalledMiddleware('fapiHeaders()', options);
+    fapiHeaders(...given) {
+      const options = onlyArgument('fapiHeaders()', given, oneObject);
       const read = fapiHeaderReader(options);
       return middlewareOf((req, exchange, next) => {
         const { fapi, refusal, onRefused } = read(req);
@@ -200,8 +205,10 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       });
     },
 
-    sharedSignals(mtls, options) {
-      refuseUncalledMiddleware('sharedSignals()', mtls);
+    sharedSignals(...given) {
+      const both = `the middleware of mtlsBound() and ${oneObject}`;
+      refuseFurtherArguments('sharedSignals()', given, 2, both);
+      const [mtls, options] = given;
       const receiver = createSignalReceiver(
         (mtls as Partial<BoundResourceServer> | undefined)?.resourceServer,
         options,

@@ -4,7 +4,7 @@ import { createMismatch } from '../shared/option-errors.js';
 import { type OptionsOf, optional, optionGroup, readOptions, wholeNumber } from '../shared/option-group.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { refuseUncalledMiddleware } from './middleware-not-called.js';
+import { onlyArgument } from './call-arguments.js';
 import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 // RFC 9470 §3: a space-separated list within quotes.
@@ -51,9 +51,19 @@ function isWithin(authTime: unknown, maxAge: number, clockTolerance: number): bo
  */
 export function authenticationPolicy<const Required extends AuthenticationRequirement>(
   requirement: Required,
-  calledAs = 'authenticationPolicy()',
+): RoutePolicy<WithAuthentication<Required>>;
+export function authenticationPolicy<const Required extends AuthenticationRequirement>(
+  ...given: [requirement: Required]
 ): RoutePolicy<WithAuthentication<Required>> {
-  refuseUncalledMiddleware(calledAs, requirement);
+  return createAuthenticationPolicy('authenticationPolicy()', ...given);
+}
+
+/** Makes the policy of a function that errors name `calledAs`. */
+export function createAuthenticationPolicy<const Required extends AuthenticationRequirement>(
+  calledAs: string,
+  ...given: [requirement: Required]
+): RoutePolicy<WithAuthentication<Required>> {
+  const requirement = onlyArgument(calledAs, given, 'one object of options');
   const { acrValues, maxAge } = readOptions(calledAs, requirement, authenticationOptions);
   if (acrValues === undefined && maxAge === undefined) {
     throw createMismatch(calledAs, 'acrValues, maxAge or both', 'neither');

@@ -3,7 +3,7 @@ import { RequestRefused } from '../errors.js';
 import { type OptionsOf, optional, optionGroup, readOptions, required } from '../shared/option-group.js';
 import { text, textList } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { refuseUncalledMiddleware } from './middleware-not-called.js';
+import { onlyArgument } from './call-arguments.js';
 import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 export const authorizationDetailOptions = optionGroup({
@@ -25,9 +25,23 @@ export interface AuthorizationDetailRequirement extends OptionsOf<typeof authori
  */
 export function authorizationDetailsPolicy(
   requirement: AuthorizationDetailRequirement,
-  calledAs = 'authorizationDetailsPolicy()',
+): RoutePolicy<WithClaims<{ authorization_details: readonly unknown[] }>>;
+export function authorizationDetailsPolicy(
+  ...given: [requirement: AuthorizationDetailRequirement]
 ): RoutePolicy<WithClaims<{ authorization_details: readonly unknown[] }>> {
-  refuseUncalledMiddleware(calledAs, requirement);
+  return createAuthorizationDetailsPolicy('authorizationDetailsPolicy()', ...given);
+}
+
+/** Makes the policy of a function that errors name `calledAs`. */
+export function createAuthorizationDetailsPolicy(
+  calledAs: string,
+  ...given: [requirement: AuthorizationDetailRequirement]
+): RoutePolicy<WithClaims<{ authorization_details: readonly unknown[] }>> {
+  const requirement = onlyArgument(
+    calledAs,
+    given,
+    'one authorization detail, and a guard for each further one',
+  );
   const { type, actions = [], locations } = readOptions(calledAs, requirement, authorizationDetailOptions);
   return createRoutePolicy(({ claims }) => {
     const details = readOwnMember(claims, 'authorization_details');

@@ -4,7 +4,7 @@ import { createMismatch, described } from '../shared/option-errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { ignorePromise } from '../shared/promises.js';
-import { refuseUncalledMiddleware } from './middleware-not-called.js';
+import { onlyArgument } from './call-arguments.js';
 import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 /** What a claim must be: one value, one of several, or what a function says. */
@@ -38,9 +38,19 @@ type Satisfying<Requirement> = Requirement extends (value: unknown) => value is 
  */
 export function claimsPolicy<const Required extends ClaimRequirements>(
   required: Required,
-  calledAs = 'claimsPolicy()',
+): RoutePolicy<WithRequiredClaims<Required>>;
+export function claimsPolicy<const Required extends ClaimRequirements>(
+  ...given: [required: Required]
 ): RoutePolicy<WithRequiredClaims<Required>> {
-  refuseUncalledMiddleware(calledAs, required);
+  return createClaimsPolicy('claimsPolicy()', ...given);
+}
+
+/** Makes the policy of a function that errors name `calledAs`. */
+export function createClaimsPolicy<const Required extends ClaimRequirements>(
+  calledAs: string,
+  ...given: [required: Required]
+): RoutePolicy<WithRequiredClaims<Required>> {
+  const required = onlyArgument(calledAs, given, 'one object of claims');
   const rules = isPlainObject(required) ? Object.entries(required) : [];
   if (rules.length === 0 || !rules.every(([, rule]) => isRequirement(rule))) {
     throw createMismatch(

@@ -4,20 +4,23 @@ import type { CertificatePolicyOptions } from '../certificate-policy/certificate
 import { createMismatch, described } from '../shared/option-errors.js';
 import {
   type AuthenticationRequirement,
-  authenticationPolicy,
+  createAuthenticationPolicy,
   type WithAuthentication,
 } from './authentication.js';
-import { type AuthorizationDetailRequirement, authorizationDetailsPolicy } from './authorization-details.js';
-import { type ClaimRequirements, claimsPolicy, type WithRequiredClaims } from './claim-values.js';
-import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import {
-  certificateSubjectPolicy,
-  psd2RolePolicy,
-  routeCertificatePolicy,
+  type AuthorizationDetailRequirement,
+  createAuthorizationDetailsPolicy,
+} from './authorization-details.js';
+import { onlyArgument, refuseFurtherArguments } from './call-arguments.js';
+import { type ClaimRequirements, createClaimsPolicy, type WithRequiredClaims } from './claim-values.js';
+import {
+  createCertificateSubjectPolicy,
+  createPsd2RolePolicy,
+  createRouteCertificatePolicy,
   type SubjectRequirement,
 } from './route-certificate.js';
 import { activeTokenPolicy, type RoutePolicy } from './route-policy.js';
-import { anyScopePolicy, scopesPolicy } from './scopes.js';
+import { createAnyScopePolicy, createScopesPolicy } from './scopes.js';
 
 /**
  * The type of a framework's guards, for what they grant: an interface that extends this one says
@@ -142,27 +145,27 @@ export function createGuards<Type extends GuardType>(
     policy: RoutePolicy<Granted>,
   ) => GuardOf<Type, Granted>;
   return Object.freeze({
-    guard(policy) {
-      refuseUncalledMiddleware('guard()', policy);
+    guard(...given) {
+      const policy = onlyArgument('guard()', given, 'one route policy');
       if (typeof policy !== 'function') {
         throw createMismatch('guard()', 'a route policy, a function', described(policy));
       }
       return guard(policy);
     },
-    requireScopes: (...scopes) => guard(scopesPolicy(scopes, 'requireScopes()')),
-    requireAnyScope: (...scopes) => guard(anyScopePolicy(scopes, 'requireAnyScope()')),
+    requireScopes: (...scopes) => guard(createScopesPolicy('requireScopes()', scopes)),
+    requireAnyScope: (...scopes) => guard(createAnyScopePolicy('requireAnyScope()', scopes)),
     requireActive(...nothing) {
-      refuseUncalledMiddleware('requireActive()', nothing[0]);
+      refuseFurtherArguments('requireActive()', nothing, 0, 'nothing');
       return guard(activeTokenPolicy);
     },
-    requireClaims: (required) => guard(claimsPolicy(required, 'requireClaims()')),
-    requireAuthentication: (requirement) =>
-      guard(authenticationPolicy(requirement, 'requireAuthentication()')),
-    requireAuthorizationDetails: (requirement) =>
-      guard(authorizationDetailsPolicy(requirement, 'requireAuthorizationDetails()')),
-    requireCertificate: (policy) => guard(routeCertificatePolicy(policy, 'requireCertificate()')),
-    requireCertificateSubject: (required) =>
-      guard(certificateSubjectPolicy(required, 'requireCertificateSubject()')),
-    requirePsd2Role: (role) => guard(psd2RolePolicy(role, 'requirePsd2Role()')),
+    requireClaims: (...given) => guard(createClaimsPolicy('requireClaims()', ...given)),
+    requireAuthentication: (...given) =>
+      guard(createAuthenticationPolicy('requireAuthentication()', ...given)),
+    requireAuthorizationDetails: (...given) =>
+      guard(createAuthorizationDetailsPolicy('requireAuthorizationDetails()', ...given)),
+    requireCertificate: (...given) => guard(createRouteCertificatePolicy('requireCertificate()', ...given)),
+    requireCertificateSubject: (...given) =>
+      guard(createCertificateSubjectPolicy('requireCertificateSubject()', ...given)),
+    requirePsd2Role: (...given) => guard(createPsd2RolePolicy('requirePsd2Role()', ...given)),
   } satisfies Guards<Type>);
 }

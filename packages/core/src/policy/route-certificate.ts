@@ -17,7 +17,7 @@ import { OptionReader } from '../shared/option-group.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { ignorePromise } from '../shared/promises.js';
-import { refuseUncalledMiddleware } from './middleware-not-called.js';
+import { onlyArgument } from './call-arguments.js';
 import { createRoutePolicy, type PolicyContext, type RoutePolicy } from './route-policy.js';
 
 /**
@@ -25,11 +25,19 @@ import { createRoutePolicy, type PolicyContext, type RoutePolicy } from './route
  * A policy of a route is never closed, as it may stand behind several resource servers. Revocation lists
  * that no request needs are not refreshed for long, and keep no process alive. Throws `ConfigurationError`.
  */
+export function routeCertificatePolicy(options: CertificatePolicyOptions): RoutePolicy<WithCertificate>;
 export function routeCertificatePolicy(
-  options: CertificatePolicyOptions,
-  calledAs = 'routeCertificatePolicy()',
+  ...given: [options: CertificatePolicyOptions]
 ): RoutePolicy<WithCertificate> {
-  refuseUncalledMiddleware(calledAs, options);
+  return createRouteCertificatePolicy('routeCertificatePolicy()', ...given);
+}
+
+/** Makes the policy of a function that errors name `calledAs`. */
+export function createRouteCertificatePolicy(
+  calledAs: string,
+  ...given: [options: CertificatePolicyOptions]
+): RoutePolicy<WithCertificate> {
+  const options = onlyArgument(calledAs, given, 'one object of options');
   const policyFor = policyByTolerance((clockTolerance) => {
     const given = new OptionReader(calledAs, options, certificatePolicyOptions);
     const policy = createCertificatePolicy(given, clockTolerance);
@@ -87,9 +95,19 @@ export type SubjectRequirement = string | ((claims: Readonly<Record<string, unkn
  */
 export function certificateSubjectPolicy(
   required: Readonly<Record<string, SubjectRequirement>>,
-  calledAs = 'certificateSubjectPolicy()',
+): RoutePolicy<WithCertificate>;
+export function certificateSubjectPolicy(
+  ...given: [required: Readonly<Record<string, SubjectRequirement>>]
 ): RoutePolicy<WithCertificate> {
-  refuseUncalledMiddleware(calledAs, required);
+  return createCertificateSubjectPolicy('certificateSubjectPolicy()', ...given);
+}
+
+/** Makes the policy of a function that errors name `calledAs`. */
+export function createCertificateSubjectPolicy(
+  calledAs: string,
+  ...given: [required: Readonly<Record<string, SubjectRequirement>>]
+): RoutePolicy<WithCertificate> {
+  const required = onlyArgument(calledAs, given, 'one object of attribute types');
   const rules = Object.entries(isPlainObject(required) ? required : {}).map(([type, expected]) => ({
     type,
     oid: attributeOid(type),
@@ -129,8 +147,17 @@ export function certificateSubjectPolicy(
  * Refuses a certificate that is not a qualified one with this role of a payment service provider,
  * or that TLS or the proxy did not verify: 403 (without any verdict, that is reported once).
  */
-export function psd2RolePolicy(role: Psd2Role, calledAs = 'psd2RolePolicy()'): RoutePolicy<WithCertificate> {
-  refuseUncalledMiddleware(calledAs, role);
+export function psd2RolePolicy(role: Psd2Role): RoutePolicy<WithCertificate>;
+export function psd2RolePolicy(...given: [role: Psd2Role]): RoutePolicy<WithCertificate> {
+  return createPsd2RolePolicy('psd2RolePolicy()', ...given);
+}
+
+/** Makes the policy of a function that errors name `calledAs`. */
+export function createPsd2RolePolicy(
+  calledAs: string,
+  ...given: [role: Psd2Role]
+): RoutePolicy<WithCertificate> {
+  const role = onlyArgument(calledAs, given, 'one role, and a guard for each further one');
   if (!psd2RoleNames.includes(role)) {
     throw createMismatch(calledAs, `one of ${psd2RoleNames.join(', ')}`, described(role));
   }

@@ -1,16 +1,21 @@
 import { RequestRefused } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import { scopeToken } from '../shared/option-rules.js';
+import { onlyArgument } from './call-arguments.js';
 import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 /**
  * Requires that the token grants each of the scopes. Scopes are compared case-sensitively (RFC 6749
  * §3.3). Throws `ConfigurationError` for an empty list and for a value that is no scope.
- *
- * @param calledAs the function that errors name
  */
-export function scopesPolicy(scopes: readonly unknown[], calledAs = 'scopesPolicy()'): RoutePolicy {
+export function scopesPolicy(scopes: readonly unknown[]): RoutePolicy;
+export function scopesPolicy(...given: [scopes: readonly unknown[]]): RoutePolicy {
+  return createScopesPolicy('scopesPolicy()', onlyArgument('scopesPolicy()', given, 'one list of scopes'));
+}
+
+/** Makes the policy of a function that errors name `calledAs`. */
+export function createScopesPolicy(calledAs: string, scopes: readonly unknown[]): RoutePolicy {
   const required = parseScopes(calledAs, scopes);
   return createRoutePolicy((authorization) => {
     if (!required.every((name) => authorization.scopes.includes(name))) {
@@ -24,10 +29,17 @@ export function scopesPolicy(scopes: readonly unknown[], calledAs = 'scopesPolic
 /**
  * Requires that the token grants at least one of the scopes. The challenge names all of them (RFC
  * 6750 §3). Throws `ConfigurationError` for an empty list and for a value that is no scope.
- *
- * @param calledAs the function that errors name
  */
-export function anyScopePolicy(scopes: readonly unknown[], calledAs = 'anyScopePolicy()'): RoutePolicy {
+export function anyScopePolicy(scopes: readonly unknown[]): RoutePolicy;
+export function anyScopePolicy(...given: [scopes: readonly unknown[]]): RoutePolicy {
+  return createAnyScopePolicy(
+    'anyScopePolicy()',
+    onlyArgument('anyScopePolicy()', given, 'one list of scopes'),
+  );
+}
+
+/** Makes the policy of a function that errors name `calledAs`. */
+export function createAnyScopePolicy(calledAs: string, scopes: readonly unknown[]): RoutePolicy {
   const accepted = parseScopes(calledAs, scopes);
   return createRoutePolicy((authorization) => {
     if (!accepted.some((name) => authorization.scopes.includes(name))) {
