@@ -353,6 +353,20 @@ describe('a fetch of a list', () => {
     },
   );
 
+  it('without origins does not go to an https URL', async () => {
+    const lookedUp: string[] = [];
+    use(
+      (_req, res) => res.end(),
+      { origins: undefined },
+      (host, _options, callback) => {
+        lookedUp.push(host);
+        callback(null, [{ address: '198.51.100.1', family: 4 }]);
+      },
+    );
+    await expectFailure(get('HTTPS://crl.example/'), 'origin_not_permitted', /https URL .* name its origin/);
+    expect(lookedUp).toEqual([]);
+  });
+
   it('without origins does not go where a name resolves to 169.254.169.254', async () => {
     use(
       (_req, res) => res.end(),

@@ -1,3 +1,4 @@
+import { rootCertificates } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { createStatusChecker } from '../../../packages/core/src/certificate-status/status-checker.js';
 import {
@@ -47,6 +48,11 @@ describe('the options of the status of certificates', () => {
       'a nonce without ocsp',
       { by: 'crl', nonce: true },
       "nonce: expected certificatePolicy.revocationCheck.by: 'ocsp'",
+    ],
+    [
+      'authorities of https servers without origins, where no such server is asked',
+      { by: 'crl', ca: rootCertificates[0] },
+      'ca: expected certificatePolicy.revocationCheck.origins next to it',
     ],
     ['an origin with a path', { by: 'crl', origins: 'http://crl.example/' }, 'origins: expected'],
     ['an origin of another scheme', { by: 'crl', origins: 'ldap://crl.example' }, 'origins: expected'],

@@ -16,7 +16,7 @@ import { Urgency } from './urgency.js';
 export interface FetchRules {
   /** Seconds for one request, with the body of its answer. */
   readonly timeout: number;
-  /** The origins that may be asked, at any address. `undefined`: any, at permitted addresses. */
+  /** The origins that may be asked, at any address. `undefined`: any of http, at permitted addresses. */
   readonly origins: readonly string[] | undefined;
   /** PEM certificates trusted for https URLs instead of Node's own list. */
   readonly ca: SecureContextOptions['ca'];
@@ -198,12 +198,24 @@ function explainForbidden(text: string, origins: readonly string[] | undefined):
   if (origins !== undefined) {
     return origins.includes(url.origin) ? undefined : notInOrigins;
   }
+  if (url.protocol === 'https:') {
+    return httpsNotNamed;
+  }
   // Node does not resolve an address, so that `lookup` would not see it.
   const address = url.hostname.replace(/^\[|\]$/g, '');
   return isIP(address) !== 0 && !isPermittedAddress(address) ? leadsToThisHost : undefined;
 }
 
 const notInOrigins: StatusReason = { code: 'origin_not_permitted', why: 'its origin is not in origins' };
+
+/**
+ * Node would verify the chain of a server that a certificate names, and OpenSSL can need seconds for one.
+ * RFC 5280 §8 advises authorities against such URLs.
+ */
+const httpsNotNamed: StatusReason = {
+  code: 'origin_not_permitted',
+  why: 'it is an https URL (RFC 5280 §8 advises against them), name its origin in origins to ask it',
+};
 
 const leadsToThisHost: StatusReason = {
   code: 'origin_not_permitted',

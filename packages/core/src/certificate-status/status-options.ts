@@ -60,18 +60,19 @@ export const certificateStatusOptions = optionGroup({
   crlFiles: optional(textList),
   /**
    * The origins that may be asked for lists and OCSP answers, as `http://crl.example.com`, at any
-   * address. Name them if such a request to another server of your network could do harm. Default:
-   * any origin that a certificate of an accepted path names, but no loopback, link-local, multicast
-   * or unspecified address, no shared one (100.64.0.0/10), and no service of a cloud for hosts.
+   * address. Name them if such a request to another server of your network could do harm, and for lists
+   * and responders at https URLs, which are asked only at these origins. Default: any http origin that a
+   * certificate of an accepted path names, but no loopback, link-local, multicast or unspecified address,
+   * no shared one (100.64.0.0/10), and no service of a cloud for hosts.
    */
   origins: optional(webOrigins, {
     defaultInWords:
-      'any origin that a certificate of an accepted path names, but no loopback, link-local, ' +
+      'any http origin that a certificate of an accepted path names, but no loopback, link-local, ' +
       'multicast or unspecified address, no shared one (100.64.0.0/10), and no service of a cloud for hosts',
   }),
   /**
    * PEM certificates of the certificate authorities to trust for `https` URLs of lists and responders,
-   * for a server of your own. Default: Node's list.
+   * for a server of your own. Refused without `origins`. Default: Node's list.
    */
   ca: optional<NonNullable<SecureContextOptions['ca']>, SecureContextOptions['ca']>(pemCertificates, {
     defaultInWords: "Node's list",
@@ -123,6 +124,9 @@ export function resolveCertificateStatus(
     if (!given.isUnwritten(name) && !settings.by.includes(method)) {
       throw createMissingRequirement(given.pathOf(name), `${given.pathOf('by')}: '${method}'`);
     }
+  }
+  if (settings.ca !== undefined && settings.origins === undefined) {
+    throw createMissingRequirement(given.pathOf('ca'), given.pathOf('origins'));
   }
   return Object.freeze({ ...settings, crlFilesPath: given.pathOf('crlFiles') });
 }

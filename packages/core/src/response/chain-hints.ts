@@ -120,7 +120,7 @@ const ofStatus: Readonly<Record<StatusReasonCode, Hint>> = Object.freeze({
     code: 'status_origin_not_permitted',
     text:
       'add the origin of the list or the responder to certificatePolicy.revocationCheck.origins, if the ' +
-      'server is one of yours',
+      'server is one of yours. Each https URL needs its origin there',
   },
   not_published: {
     code: 'status_not_published',
