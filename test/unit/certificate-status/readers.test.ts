@@ -1,5 +1,6 @@
 // The parts of lists, answers and certificates that say where the status of a certificate is, and what it is about.
 // Each reader is total: what is not the DER of RFC 5280 or RFC 6960 is no status.
+import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type CrlScope,
@@ -9,13 +10,12 @@ import {
 } from '../../../packages/core/src/certificate-status/crl-scope.js';
 import { DerCursor } from '../../../packages/core/src/certificate-status/der-cursor.js';
 import {
-  type DistributionPoint,
   isWebUri,
   readDistributionPoints,
 } from '../../../packages/core/src/certificate-status/distribution-points.js';
 import {
-  comparableDirectoryName,
-  readPointNames,
+  keyOfDirectoryName,
+  PointNameReader,
   readResponders,
 } from '../../../packages/core/src/certificate-status/point-names.js';
 import { skipRepeatedReports } from '../../../packages/core/src/certificate-status/repeated-reports.js';
@@ -41,6 +41,9 @@ const issuer = commonName('Issuer');
 const uri = (value: string) => text(0x86, value);
 const fullName = (...names: Buffer[]) => der(0xa0, ...names);
 const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+/** The key of a name that is no directory name. */
+const keyOf = (name: Uint8Array) => createHash('sha256').update(name).digest('base64url');
+const readPointNames = (name: Uint8Array, by: Uint8Array) => new PointNameReader(by).read(name);
 /** The content of a ReasonFlags. */
 const flags = (unused: number, ...bytes: number[]) => Buffer.from([unused, ...bytes]);
 
@@ -81,7 +84,7 @@ describe('the reasons of a revocation', () => {
 describe('the names of a distribution point', () => {
   it('are compared as they are written, a directory name by its content', () => {
     expect(readPointNames(fullName(uri('http://a.example/'), der(0xa4, issuer)), issuer)).toEqual({
-      comparable: [hexOf(uri('http://a.example/')), comparableDirectoryName(issuer)],
+      keys: [keyOf(uri('http://a.example/')), keyOfDirectoryName(issuer)],
       uris: ['http://a.example/'],
     });
   });
@@ -90,10 +93,43 @@ describe('the names of a distribution point', () => {
     const part = sequence(identifier('2.5.4.11'), text(0x0c, 'Lists'));
     const whole = sequence(issuer.subarray(2), der(0x31, part));
     expect(readPointNames(der(0xa1, part), issuer)).toEqual({
-      comparable: [comparableDirectoryName(whole)],
+      keys: [keyOfDirectoryName(whole)],
       uris: [],
     });
     expect(readPointNames(der(0xa1, part), Buffer.alloc(0))).toBeUndefined();
+  });
+
+  it('several relative names continue the name of one issuer', () => {
+    const reader = new PointNameReader(issuer);
+    const parts = ['a', 'b'].map((value) => sequence(identifier('2.5.4.11'), text(0x0c, value)));
+    expect(parts.map((part) => reader.read(der(0xa1, part))?.keys)).toEqual(
+      parts.map((part) => [keyOfDirectoryName(sequence(issuer.subarray(2), der(0x31, part)))]),
+    );
+  });
+
+  it('have no key of another kind of name with these bytes', () => {
+    const content = sequence(issuer.subarray(2)).subarray(2);
+    expect(keyOfDirectoryName(issuer)).not.toBe(keyOf(der(0xa4, content)));
+    expect(keyOfDirectoryName(issuer)).not.toBe(keyOf(issuer));
+  });
+
+  it('are 32 at most of all points', () => {
+    const reader = new PointNameReader(issuer);
+    const names = (count: number) => fullName(...Array.from({ length: count }, (_, at) => uri(`${at}`)));
+    const part = der(0xa1, sequence(identifier('2.5.4.11'), text(0x0c, 'Lists')));
+    expect([reader.read(names(30))?.keys, reader.isOver]).toEqual([
+      expect.objectContaining({ length: 30 }),
+      false,
+    ]);
+    expect([reader.read(part)?.keys.length, reader.isOver]).toEqual([1, false]);
+    expect([reader.read(names(1))?.uris.length, reader.isOver]).toEqual([1, false]);
+    expect([reader.read(names(1)), reader.isOver]).toEqual([{ keys: [], uris: [] }, true]);
+    expect([reader.read(part), reader.isOver]).toEqual([{ keys: [], uris: [] }, true]);
+    const other = new PointNameReader(issuer);
+    expect([other.read(names(40))?.uris, other.isOver]).toEqual([
+      expect.objectContaining({ length: 32 }),
+      true,
+    ]);
   });
 
   it.each<[string, Buffer]>([
@@ -108,10 +144,10 @@ describe('the names of a distribution point', () => {
 
   it('a directory name that is none is left out', () => {
     expect(readPointNames(fullName(der(0xa4), uri('a')), issuer)).toEqual({
-      comparable: [hexOf(uri('a'))],
+      keys: [keyOf(uri('a'))],
       uris: ['a'],
     });
-    expect(comparableDirectoryName(der(0x31))).toBeUndefined();
+    expect(keyOfDirectoryName(der(0x31))).toBeUndefined();
   });
 });
 
@@ -138,6 +174,8 @@ describe('the responders of a certificate', () => {
 describe('the scope of a list', () => {
   const flag = (tag: number, value = 0xff) => der(tag, Buffer.from([value]));
   const names = der(0xa0, fullName(uri('http://a')));
+  const namesOf = (count: number) =>
+    der(0xa0, fullName(...Array.from({ length: count }, (_, at) => uri(`http://${at}`))));
   const notSupported = (why: string) => ({ code: 'form_not_supported', why });
   const unreadable = (why: string) => ({ code: 'unreadable', why });
   it.each<[string, Buffer, object]>([
@@ -146,7 +184,17 @@ describe('the scope of a list', () => {
     ['authorities', sequence(flag(0x82)), { ...unlimitedScope, certificates: 'authorities' }],
     ['users, as not written', sequence(flag(0x81, 0)), unlimitedScope],
     ['some reasons', sequence(der(0x83, flags(6, 0x40))), { ...unlimitedScope, reasons: 2 }],
-    ['a point', sequence(names), { ...unlimitedScope, names: [hexOf(uri('http://a'))] }],
+    ['a point', sequence(names), { ...unlimitedScope, names: new Set([keyOf(uri('http://a'))]) }],
+    [
+      'a point with 32 names',
+      sequence(namesOf(32)),
+      { ...unlimitedScope, names: expect.objectContaining({ size: 32 }) },
+    ],
+    [
+      'a point with 33 names',
+      sequence(namesOf(33)),
+      { code: 'too_large', why: 'its IssuingDistributionPoint has more than 32 names' },
+    ],
     ['no indirect list, as written', sequence(flag(0x84, 0)), unlimitedScope],
     [
       'an indirect list',
@@ -179,12 +227,8 @@ describe('the scope of a list', () => {
     expect(readScope(value, issuer)).toEqual(scope);
   });
 
-  const point = (reasons: number, ...named: string[]): DistributionPoint => ({
-    names: named,
-    uris: [],
-    reasons,
-  });
-  it.each<[string, Partial<CrlScope>, DistributionPoint[], boolean, number]>([
+  const named = (...names: string[]) => ({ names: new Set(names) });
+  it.each<[string, Partial<CrlScope>, [name: string, reasons: number][], boolean, number]>([
     ['everything: an authority', {}, [], true, ALL_REASONS],
     ['everything: a user', {}, [], false, ALL_REASONS],
     ['users: a user', { certificates: 'users' }, [], false, ALL_REASONS],
@@ -192,12 +236,31 @@ describe('the scope of a list', () => {
     ['authorities: a user', { certificates: 'authorities' }, [], false, 0],
     ['authorities: an authority', { certificates: 'authorities' }, [], true, ALL_REASONS],
     ['some reasons', { reasons: 6 }, [], false, 6],
-    ['no point that is named', { names: ['a'] }, [point(ALL_REASONS, 'b')], false, 0],
-    ['a point that is named', { names: ['a', 'b'] }, [point(ALL_REASONS, 'b', 'c')], false, ALL_REASONS],
-    ['the reasons of list and point', { names: ['a'], reasons: 6 }, [point(12, 'a')], false, 4],
-    ['the reasons of two points', { names: ['a'] }, [point(2, 'a'), point(4, 'a'), point(8, 'b')], false, 6],
+    ['no point that is named', named('a'), [['b', ALL_REASONS]], false, 0],
+    [
+      'a point that is named',
+      named('a', 'b'),
+      [
+        ['b', ALL_REASONS],
+        ['c', 2],
+      ],
+      false,
+      ALL_REASONS,
+    ],
+    ['the reasons of list and point', { ...named('a'), reasons: 6 }, [['a', 12]], false, 4],
+    [
+      'the reasons of two points',
+      named('a', 'c'),
+      [
+        ['a', 2],
+        ['c', 4],
+        ['b', 8],
+      ],
+      false,
+      6,
+    ],
   ])('covers %s', (_, scope, points, isAuthority, reasons) => {
-    expect(coveredReasons({ ...unlimitedScope, ...scope }, points, isAuthority)).toBe(reasons);
+    expect(coveredReasons({ ...unlimitedScope, ...scope }, new Map(points), isAuthority)).toBe(reasons);
   });
 });
 
@@ -207,32 +270,62 @@ describe('the distribution points of a certificate', () => {
       extensions: new Map(value && [['551d1f', { isCritical: false, value }]]),
       issuer: by,
     } as never as PathCertificate);
-  const assumed = { names: [comparableDirectoryName(issuer)], uris: [], reasons: ALL_REASONS };
-  const http = uri('http://a.example/');
+  const all = (...names: Buffer[]) => names.map((name): [string, number] => [keyOf(name), ALL_REASONS]);
+  const assumed: [string, number] = [keyOfDirectoryName(issuer) ?? '', ALL_REASONS];
+  const [http, other, ldap] = ['http://a.example/', 'http://b.example/', 'ldap://a.example/'].map(uri) as [
+    Buffer,
+    Buffer,
+    Buffer,
+  ];
   const names = der(0xa0, fullName(http));
-  const named = { names: [hexOf(http)], uris: ['http://a.example/'], reasons: ALL_REASONS };
+  const uris = [['http://a.example/']];
+  const some = (...bits: number[]) => der(0x81, flags(5, ...bits));
 
-  it.each<[string, Buffer | undefined, object[]]>([
-    ['no extension', undefined, []],
-    ['a name', sequence(sequence(names)), [named]],
-    ['some reasons', sequence(sequence(names, der(0x81, flags(6, 0x40)))), [{ ...named, reasons: 2 }]],
-    ['two', sequence(sequence(names), sequence(names)), [named, named]],
-    ['an indirect list', sequence(sequence(names, der(0xa2, der(0xa4, issuer)))), []],
-    ['reasons alone', sequence(sequence(der(0x81, flags(6, 0x40)))), []],
-    ['reasons that are none', sequence(sequence(names, der(0x81))), []],
-    ['no sequence', sequence(names), []],
-    ['no DER', Buffer.from([0x30]), []],
+  it.each<[string, Buffer | undefined, [string, number][], string[][]]>([
+    ['no extension', undefined, [], []],
+    ['a name', sequence(sequence(names)), all(http), uris],
+    ['some reasons', sequence(sequence(names, some(0x40))), [[keyOf(http), 2]], uris],
     [
-      'a URI of another scheme',
-      sequence(sequence(der(0xa0, fullName(uri('ldap://a.example/'))))),
-      [{ ...named, names: [hexOf(uri('ldap://a.example/'))], uris: [] }],
+      'the reasons of a name that two points have',
+      sequence(sequence(names, some(0x40)), sequence(names, some(0x20))),
+      [[keyOf(http), 6]],
+      [...uris, ...uris],
     ],
-  ])('%s: and always the name of its issuer', (_, value, points) => {
-    expect(pointsOf(value)).toEqual([...points, assumed]);
+    [
+      'two points',
+      sequence(sequence(names), sequence(der(0xa0, fullName(other)))),
+      all(http, other),
+      [['http://a.example/'], ['http://b.example/']],
+    ],
+    ['an indirect list', sequence(sequence(names, der(0xa2, der(0xa4, issuer)))), [], []],
+    ['reasons alone', sequence(sequence(some(0x40))), [], []],
+    ['reasons that are none', sequence(sequence(names, der(0x81))), [], []],
+    ['no sequence', sequence(names), [], []],
+    ['no DER', Buffer.from([0x30]), [], []],
+    ['a URI of another scheme', sequence(sequence(der(0xa0, fullName(ldap)))), all(ldap), []],
+  ])('%s: and always the name of its issuer', (_, value, named, addresses) => {
+    expect(pointsOf(value)).toEqual({
+      reasons: new Map([...named, assumed]),
+      uris: addresses,
+      isOver: false,
+    });
+  });
+
+  it('32 names of them are read: it is known that there are more', () => {
+    const one = (at: number) => sequence(der(0xa0, fullName(uri(`http://a.example/${at}`))));
+    const points = (count: number) =>
+      pointsOf(sequence(...Array.from({ length: count }, (_, at) => one(at))));
+    expect(points(32)).toMatchObject({ reasons: { size: 33 }, uris: { length: 8 }, isOver: false });
+    expect(points(500)).toMatchObject({ reasons: { size: 33 }, uris: { length: 8 }, isOver: true });
+  });
+
+  it('a name that many points have is kept once', () => {
+    const empty = sequence(der(0xa0, der(0xa1, sequence(identifier('2.5.4.3'), text(0x0c, '')))));
+    expect(pointsOf(sequence(...Array.from({ length: 500 }, () => empty))).reasons.size).toBe(2);
   });
 
   it('an issuer without a name that can be read has no point of that name', () => {
-    expect(pointsOf(undefined, Buffer.alloc(0))).toEqual([{ ...assumed, names: [] }]);
+    expect(pointsOf(undefined, Buffer.alloc(0)).reasons.size).toBe(0);
   });
 
   it.each<[string, boolean]>([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readCrlHead } from '../../../packages/core/src/certificate-status/crl.js';
+import { openCrl, readCrlHead } from '../../../packages/core/src/certificate-status/crl.js';
 import {
   bits,
   commonName,
@@ -291,6 +291,44 @@ describe('of the lists of a distribution point', () => {
       statusWith({ extensions: [issuedFor(relative(value))] }, [certificate, authority, root]),
     );
     expect(await Promise.all(verdicts)).toMatchObject([{ state: 'good' }, { state: 'unknown' }]);
+  });
+
+  it('those count that are of its first 32 names', async () => {
+    const names = (from: number, to: number) =>
+      pointName(...Array.from({ length: to - from }, (_, at) => `ldap://host/${from + at}`));
+    const many = writeCertificate({
+      issuer: authority,
+      serial: [5],
+      extensions: [pointsAt(sequence(names(0, 16)), sequence(names(16, 40)))],
+    });
+    const found = (one: number) =>
+      statusWith({ extensions: [issuedFor(names(one, one + 1))] }, [many, authority, root]);
+    expect(await found(31)).toMatchObject({ state: 'good' });
+    expect(await found(32)).toMatchObject({
+      state: 'unknown',
+      code: 'too_large',
+      why: 'its distribution points have more than 32 names',
+    });
+  });
+
+  it('one with more than 32 names does not count', async () => {
+    const names = Array.from({ length: 33 }, (_, at) => `http://host/${at}`);
+    const found = await statusWith({ extensions: [issuedFor(pointName(uri, ...names))] }, pointedPath);
+    expect(found).toMatchObject({
+      state: 'unknown',
+      why: expect.stringContaining('its IssuingDistributionPoint has more than 32 names'),
+    });
+  });
+
+  it('the names take part in the size of a list', async () => {
+    const sizeWith = async (...extensions: Buffer[]) => {
+      const head = readCrlHead(writeList(authority, { extensions }));
+      const list = 'why' in head ? head : await openCrl(head, authority.certificate);
+      return 'why' in list ? Number.NaN : list.size - list.der.length;
+    };
+    const names = Array.from({ length: 32 }, (_, at) => `http://host/${at}`);
+    const without = await sizeWith();
+    expect(await sizeWith(issuedFor(pointName(...names)))).toBe(without + 32 * 128);
   });
 
   it('those of a point with cRLIssuer do not count', async () => {

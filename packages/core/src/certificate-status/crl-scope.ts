@@ -1,13 +1,14 @@
 import { sequenceOf } from '../certificate/der-members.js';
-import type { DistributionPoint } from './distribution-points.js';
-import { readPointNames } from './point-names.js';
+import { MAX_POINT_NAMES, PointNameReader } from './point-names.js';
 import { ALL_REASONS, readReasons } from './revocation-reasons.js';
 import type { StatusReason } from './status-reason.js';
 
 /** Which certificates of its issuer, and which reasons, a list is about (RFC 5280 §5.2.5). */
 export interface CrlScope {
-  /** Names of the distribution point; `undefined` if the list is not of one. */
-  readonly names: readonly string[] | undefined;
+  /**
+   * Names of the distribution point, as `PointNames.keys` has them; `undefined` if the list is not of one.
+   */
+  readonly names: ReadonlySet<string> | undefined;
   readonly certificates: 'all' | 'users' | 'authorities';
   /** A bit for each reason. */
   readonly reasons: number;
@@ -32,6 +33,11 @@ const unreadable: StatusReason = {
   why: 'its IssuingDistributionPoint can not be read',
 };
 
+const tooManyNames: StatusReason = {
+  code: 'too_large',
+  why: `its IssuingDistributionPoint has more than ${MAX_POINT_NAMES} names`,
+};
+
 /**
  * Reads the value of IssuingDistributionPoint. Returns why a list with it is not used.
  *
@@ -54,22 +60,28 @@ export function readScope(value: Uint8Array, issuer: Uint8Array): CrlScope | Sta
     return { code: 'unreadable', why: 'its IssuingDistributionPoint contradicts itself' };
   }
   const given = { names: byTag.get(tag.names), reasons: byTag.get(tag.onlySomeReasons) };
-  const names = given.names && readPointNames(given.names, issuer)?.comparable;
+  const reader = new PointNameReader(issuer);
+  const names = given.names && reader.read(given.names);
   const reasons = given.reasons === undefined ? ALL_REASONS : readReasons(given.reasons);
   if ((given.names !== undefined && names === undefined) || reasons === undefined) {
     return unreadable;
   }
+  if (reader.isOver) {
+    return tooManyNames;
+  }
   const certificates = isSet(tag.onlyUsers) ? 'users' : isSet(tag.onlyAuthorities) ? 'authorities' : 'all';
-  return { names, certificates, reasons };
+  return { names: names && new Set(names.keys), certificates, reasons };
 }
 
 /**
  * The reasons for which a list says whether a certificate is revoked; 0 if it is not about the
  * certificate (RFC 5280 §6.3.3 b and d).
+ *
+ * @param points the reasons of the certificate's points, by their names
  */
 export function coveredReasons(
   { names, certificates, reasons }: CrlScope,
-  points: readonly DistributionPoint[],
+  points: ReadonlyMap<string, number>,
   isAuthority: boolean,
 ): number {
   if (certificates !== 'all' && (certificates === 'authorities') !== isAuthority) {
@@ -78,6 +90,9 @@ export function coveredReasons(
   if (names === undefined) {
     return reasons;
   }
-  const matching = points.filter((point) => point.names.some((name) => names.includes(name)));
-  return reasons & matching.reduce((all, point) => all | point.reasons, 0);
+  let covered = 0;
+  for (const [name, ofPoint] of points) {
+    covered |= names.has(name) ? ofPoint : 0;
+  }
+  return reasons & covered;
 }

@@ -6,8 +6,9 @@ import { comparableKey } from './comparable-key.js';
 import { type Crl, lacksCrlSign, mayProve, openCrlByAny, readCrlHead } from './crl.js';
 import { CrlFiles, isUsable } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
-import { type DistributionPoint, readDistributionPoints } from './distribution-points.js';
+import { type DistributionPoints, readDistributionPoints } from './distribution-points.js';
 import { KeptRecords } from './kept-records.js';
+import { MAX_POINT_NAMES } from './point-names.js';
 import { RefreshedValue } from './refreshed-value.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { StatusRequest } from './status-fetcher.js';
@@ -33,10 +34,6 @@ const MAX_LISTS = 1_000;
 /** All of them take so many times `maxSize` at most. */
 const LISTS_OF_MAX_SIZE = 16;
 
-/** Distribution points of one certificate that are asked, and URIs of one point. */
-const MAX_POINTS = 8;
-const MAX_URIS = 4;
-
 /** removeFromCRL: the certificate is no longer on hold (RFC 5280 §5.3.1). In delta lists alone. */
 const REMOVED = 8;
 
@@ -49,6 +46,10 @@ const otherSigner: StatusReason = {
 
 const fromTheFuture: StatusReason = { code: 'wrong_time', why: 'its thisUpdate is in the future' };
 const notAboutIt: StatusReason = { code: 'form_not_supported', why: 'no list is about it for every reason' };
+const tooManyNames: StatusReason = {
+  code: 'too_large',
+  why: `its distribution points have more than ${MAX_POINT_NAMES} names`,
+};
 const notValidYet: StatusReason = { code: 'wrong_time', why: 'the list about it is not valid yet' };
 const expired: StatusReason = { code: 'outdated', why: 'the list about it has expired' };
 const deltaList: StatusReason = {
@@ -84,7 +85,7 @@ export class CrlSource implements StatusSource {
    * Each authority that needs it has its own record, which is fetched in its turn. The newest counts for all.
    */
   readonly #fetched: KeptRecords<RefreshedValue<FetchedLists>>;
-  readonly #points = new WeakMap<PathCertificate, readonly DistributionPoint[]>();
+  readonly #points = new WeakMap<PathCertificate, DistributionPoints>();
 
   /** Throws `ConfigurationError` for a file that can't be used. */
   constructor(parts: SourceParts) {
@@ -305,10 +306,10 @@ export class CrlSource implements StatusSource {
       readonly thisUpdate: number;
       readonly answer: StatusAnswer;
     }[] = [];
-    let unknown = lists.length === 0 ? this.#explainNoList(certificate) : notAboutIt;
+    let unknown = lists.length === 0 ? this.#explainNoList(certificate) : explainNotAbout(points);
     for (const list of lists) {
       const { scope, isDelta, entries, thisUpdate, nextUpdate, signerKey } = list;
-      const reasons = coveredReasons(scope, points, certificate.x509.ca);
+      const reasons = coveredReasons(scope, points.reasons, certificate.x509.ca);
       if (reasons === 0) {
         continue;
       }
@@ -350,10 +351,14 @@ export class CrlSource implements StatusSource {
   }
 
   #explainNoList(certificate: PathCertificate): StatusReason {
-    return this.#urisOf(certificate).length === 0 ? namesNone : notFetched;
+    const points = this.#pointsOf(certificate);
+    if (points.uris.length > 0) {
+      return notFetched;
+    }
+    return points.isOver ? tooManyNames : namesNone;
   }
 
-  #pointsOf(certificate: PathCertificate): readonly DistributionPoint[] {
+  #pointsOf(certificate: PathCertificate): DistributionPoints {
     const known = this.#points.get(certificate);
     if (known !== undefined) {
       return known;
@@ -365,11 +370,13 @@ export class CrlSource implements StatusSource {
 
   /** The URIs of each point. */
   #urisOf(certificate: PathCertificate): readonly (readonly string[])[] {
-    return this.#pointsOf(certificate)
-      .map(({ uris }) => uris.slice(0, MAX_URIS))
-      .filter((uris) => uris.length > 0)
-      .slice(0, MAX_POINTS);
+    return this.#pointsOf(certificate).uris;
   }
+}
+
+/** Why lists are not about a certificate for every reason. */
+function explainNotAbout({ isOver }: DistributionPoints): StatusReason {
+  return isOver ? tooManyNames : notAboutIt;
 }
 
 function keyOf(issuer: PathCertificate, uri: string): string {
@@ -390,5 +397,5 @@ function newestLists(fetched: readonly FetchedLists[]): readonly Crl[] {
 }
 
 function sizeOf({ value }: RefreshedValue<FetchedLists>): number {
-  return (value?.lists ?? []).reduce((sum, { der, entries }) => sum + der.length + entries.tableSize, 0);
+  return (value?.lists ?? []).reduce((sum, { size }) => sum + size, 0);
 }

@@ -37,11 +37,16 @@ export interface Crl {
   readonly isDelta: boolean;
   readonly entries: CrlEntries;
   readonly der: Uint8Array;
+  /** Bytes that it takes: its own, the table of its entries and the names of its distribution point. */
+  readonly size: number;
   /** The public key of its signer, as `comparableKey()` returns it. */
   readonly signerKey: string;
 }
 
 const EXTENSIONS = 0xa0;
+
+/** Bytes of one name of a distribution point in a set: its key of 43 characters, and its place. */
+const NAME_SIZE = 128;
 
 const extensionIds = {
   issuingDistributionPoint: '551d1c',
@@ -149,6 +154,7 @@ export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<C
         ...about,
         entries,
         der,
+        size: der.length + entries.tableSize + NAME_SIZE * (about.scope.names?.size ?? 0),
         signerKey: comparableKey(issuer),
       };
 }

@@ -249,11 +249,11 @@ async function checkSources(
   checks: StatusChecks,
 ): Promise<Finding[]> {
   const { settings } = checks;
-  const points = settings.by.includes('crl') ? readDistributionPoints(certificate) : [];
+  const uris = settings.by.includes('crl') ? readDistributionPoints(certificate).uris : [];
   const responders = settings.by.includes('ocsp') ? respondersOf(certificate) : [];
   const found = await Promise.all([
     listsOfFiles(issuer, checks),
-    ...points.flatMap(({ uris }) => uris).map((uri) => listAt(uri, issuer, checks)),
+    ...uris.flat().map((uri) => listAt(uri, issuer, checks)),
     ...responders.map((uri) => answerOf(uri, certificate, issuer, checks)),
   ]);
   return found.flat();
