@@ -142,6 +142,19 @@ describe('what is revoked', () => {
     expect(revocations.usability(before)).toBe('use');
   });
 
+  // binding: 'report' accepts such a token.
+  it.each([[[thumbprint, 'other']], [['other', 7, thumbprint]]])(
+    'a token that names several certificates, by each: %j',
+    (named) => {
+      const revocations = remembered();
+      const before = known(revocations, {}, { cnf: { 'x5t#S256': named } });
+      revocations.add(noticeOf({ thumbprint: withOtherBits(thumbprint) }));
+      expect(revocations.usability(before)).toBe('use');
+      revocations.add(noticeOf({ thumbprint }));
+      expect(revocations.usability(before)).toBe('outdated');
+    },
+  );
+
   it('a token by itself, also where it was not known', () => {
     const revocations = remembered();
     revocations.add(noticeOf({ token: 'secret' }));

@@ -649,7 +649,7 @@ function revocationKeysOf({ hash, canonicalHash, tokenClaims }: Watched): Readon
     .concat([
       ['subject', tokenClaims.subject],
       ['clientId', tokenClaims.clientId],
-      ['thumbprint', thumbprintIn(tokenClaims.confirmation)],
+      ...thumbprintsIn(tokenClaims.confirmation).map((thumbprint) => ['thumbprint', thumbprint]),
       ['tokenHash', hash],
       ['tokenHash', canonicalHash],
     ])
@@ -682,8 +682,11 @@ function isPlain(value: string): boolean {
   return value.length <= MAX_PLAIN_LENGTH;
 }
 
-function thumbprintIn(confirmation: unknown): unknown {
-  return typeof confirmation === 'object' && confirmation !== null && 'x5t#S256' in confirmation
-    ? confirmation['x5t#S256']
-    : undefined;
+/** With `binding: 'report'`, a token that names several thumbprints is accepted too. */
+function thumbprintsIn(confirmation: unknown): readonly unknown[] {
+  const named =
+    typeof confirmation === 'object' && confirmation !== null && 'x5t#S256' in confirmation
+      ? confirmation['x5t#S256']
+      : undefined;
+  return Array.isArray(named) ? named : [named];
 }
