@@ -55,8 +55,9 @@ export class Authorization {
   readonly #request: NodeRequest;
   readonly #tokenClaims: TokenClaims;
   readonly #turn: number;
-  // What the authorization server said later, for the same request.
-  #successor: Authorization | undefined;
+  // Shared by all objects that replaced one another for the request: a stream that has its token checked
+  // again and again keeps the newest alone.
+  #shared: { latest: Authorization } | undefined;
 
   /**
    * @param abortSignals those of the resource server that makes this object, for `request` alone; they
@@ -108,7 +109,8 @@ export class Authorization {
    * });
    */
   get signal(): AbortSignal {
-    return this.#abortSignals.of(this.#request, this.#tokenClaims, this.#turn);
+    const latest = Authorization.latest(this);
+    return latest.#abortSignals.of(latest.#request, latest.#tokenClaims, latest.#turn);
   }
 
   /**
@@ -136,7 +138,10 @@ export class Authorization {
       throw new TellableError('an Authorization can only be replaced by one for the same request');
     }
     if (latest !== successor) {
-      latest.#successor = successor;
+      const shared = latest.#shared ?? { latest };
+      shared.latest = successor;
+      latest.#shared = shared;
+      successor.#shared = shared;
       successor.#abortSignals.follow(successor.#request, successor.#tokenClaims, successor.#turn);
     }
   }
@@ -182,11 +187,7 @@ export class Authorization {
 
   /** Returns the last that replaced `authorization`, or `authorization` itself. */
   static latest(authorization: Authorization): Authorization {
-    let latest = authorization;
-    while (latest.#successor !== undefined) {
-      latest = latest.#successor;
-    }
-    return latest;
+    return authorization.#shared?.latest ?? authorization;
   }
 }
 

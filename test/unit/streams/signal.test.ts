@@ -1,5 +1,8 @@
 // auth.signal: what fires it, with which reason, and what leaves it silent.
 import { EventEmitter } from 'node:events';
+import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import {
   type Authorization,
   activeTokenPolicy,
@@ -15,6 +18,9 @@ import { Revocations } from '../../../packages/core/src/revocation/revocations.j
 import { hashOf } from '../../../packages/core/src/token/token-hash.js';
 import { MemoryLog } from '../../support/memory-log.js';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const secret = 'a secret of at least 32 characters';
 const token = 'tok-3141592653';
@@ -184,10 +190,64 @@ describe('the signal of a request', () => {
     expect(reasonOf(signal)).toBe('token_inactive');
   });
 
-  it('is another for each request', async () => {
-    const { signal } = await granted(server, request().req);
-    expect((await granted(server, request().req)).signal).not.toBe(signal);
+  it('fires for what the authorization server said when the request was authorized again', async () => {
+    await server.close();
+    server = serverOver({ cache: { maxAge: 0 } });
+    const watch = vi.spyOn(Revocations.prototype, 'watch');
+    const { req } = request();
+    const first = await granted(server, req);
+    const { signal } = first;
+    changes = { ...changes, sid: 'session-2' };
+    const second = await granted(server, req);
+    expect([second.signal, first.signal, second.signal]).toEqual([signal, signal, signal]);
+    expect(watch).toHaveBeenCalledTimes(2);
+    await server.revoke({ session: 'session-2' });
+    expect(reasonOf(signal)).toBe('token_inactive');
   });
+
+  it('is silent about a revocation from before requireActive(), also that of the first Authorization', async () => {
+    const { req } = request();
+    const first = await granted(server, req);
+    await server.revoke({ subject: 'user-1' });
+    const second = await server.require(req, first, activeTokenPolicy);
+    expect([first, second].map(({ signal }) => reasonOf(signal))).toEqual(['silent', 'silent']);
+    await server.revoke({ subject: 'user-1' });
+    expect([first, second].map(({ signal }) => reasonOf(signal))).toEqual([
+      'token_inactive',
+      'token_inactive',
+    ]);
+  });
+
+  it('does not change any more after its connection was closed, though the request is authorized again', async () => {
+    await server.close();
+    server = serverOver({ cache: { maxAge: 0 } });
+    const { req, close } = request();
+    const { signal } = await granted(server, req);
+    close();
+    changes = { ...changes, sid: 'session-2' };
+    const second = await granted(server, req);
+    await server.revoke({ token });
+    expect([second.signal === signal, reasonOf(signal)]).toEqual([true, 'silent']);
+  });
+
+  it.each(['the first', 'the latest'])(
+    'keeps no Authorization that was replaced: %s is checked',
+    async (which) => {
+      const { req } = request();
+      const first = await granted(server, req);
+      const replaced: WeakRef<Authorization>[] = [];
+      let latest = await server.require(req, first, activeTokenPolicy);
+      for (let time = 0; time < 5; time += 1) {
+        replaced.push(new WeakRef(latest));
+        latest = await server.require(req, which === 'the first' ? first : latest, activeTokenPolicy);
+      }
+      // A WeakRef keeps its object until the end of the turn.
+      await turn();
+      collectGarbage();
+      expect(replaced.map((reference) => reference.deref())).toEqual(Array(5).fill(undefined));
+      expect(await server.require(req, first, () => undefined)).toBe(latest);
+    },
+  );
 
   it('is not made for a request that does not ask for it', async () => {
     const watch = vi.spyOn(Revocations.prototype, 'watch');

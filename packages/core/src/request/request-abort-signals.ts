@@ -41,6 +41,10 @@ export class RequestAbortSignals {
   of(req: NodeRequest, tokenClaims: TokenClaims, turn: number): AbortSignal {
     const existing = this.#ofRequests.get(req);
     if (existing !== undefined) {
+      // A request may be authorized twice, by answers that differ.
+      if (!existing.follows(tokenClaims)) {
+        this.#watch(existing, req, tokenClaims, turn);
+      }
       return existing.signal;
     }
     const request = new OpenRequest(() => this.#open.delete(request));
@@ -86,6 +90,7 @@ export class RequestAbortSignals {
   }
 
   #watch(request: OpenRequest, req: NodeRequest, tokenClaims: TokenClaims, turn: number): void {
+    request.noteFollowed(tokenClaims);
     try {
       const watched = watchedOf(req, tokenClaims);
       // A watcher from before hears of each revocation since then. A stream that has its token checked
@@ -122,6 +127,8 @@ class OpenRequest {
   readonly #ends: (() => void)[] = [];
   /** The names of the revocations that are watched for. */
   readonly #keys = new Set<string>();
+  /** Whose expiry and revocations end the signal. */
+  readonly #followed = new WeakSet<TokenClaims>();
   #isEnded = false;
   #expiresAt = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
@@ -136,6 +143,15 @@ class OpenRequest {
 
   endWith(req: NodeRequest): void {
     this.endOn(endWithRequest(req, () => this.end()));
+  }
+
+  noteFollowed(tokenClaims: TokenClaims): void {
+    this.#followed.add(tokenClaims);
+  }
+
+  /** Returns whether the signal need not follow these claims any more: it does, or the request has ended. */
+  follows(tokenClaims: TokenClaims): boolean {
+    return this.#isEnded || this.#followed.has(tokenClaims);
   }
 
   /** Returns whether one of these names was not watched for. */
