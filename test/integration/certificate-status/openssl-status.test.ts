@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import { renameSync, writeFileSync } from 'node:fs';
+import { createHash, createPrivateKey } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,7 +13,7 @@ import type { PathCertificate } from '../../../packages/core/src/chain/path-cert
 import { close, listen } from '../../support/loopback.js';
 import { type Issued, OpensslAuthority } from '../../support/openssl-authority.js';
 import { describeReal } from '../../support/programs.js';
-import { defaultSettings } from '../../support/written-status.js';
+import { defaultSettings, writeList } from '../../support/written-status.js';
 
 describeReal('openssl', 'with authorities that openssl keeps', () => {
   let server: Server;
@@ -293,6 +293,20 @@ describeReal('openssl', 'with authorities that openssl keeps', () => {
       state: 'unknown',
       why: expect.stringContaining('another nonce'),
     });
+  });
+
+  it('a list is looked for, whatever OCSP says, while an expired file revokes', async () => {
+    const held = authority.issue('held', { extensions: pointedAt('authority') });
+    const file = join(authority.folder, 'held.crl');
+    const since = { thisUpdate: Date.now() - 3_600_000, nextUpdate: Date.now() - 1_800_000 };
+    const key = createPrivateKey(readFileSync(join(authority.folder, 'key.pem')));
+    const issuer = { certificate: authority.certificate, key };
+    writeFileSync(file, writeList(issuer, { ...since, revoked: [[...Buffer.from(held.serial, 'hex')]] }));
+    use({ by: ['ocsp', 'crl'], crlFiles: [file] });
+    // A file is opened when a certificate needs a list of its issuer.
+    await findBelow(authority.issue('without responder'));
+    expect(await findBelow(held)).toMatchObject({ state: 'good' });
+    expect(asked).toEqual(['POST /ocsp', 'GET /authority.crl']);
   });
 
   it('the second method is asked only if the first can not say', async () => {

@@ -12,7 +12,15 @@ import type { CertificateStatusSettings } from '../../../packages/core/src/certi
 import { StatusError } from '../../../packages/core/src/certificate-status/status-reason.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { deferred } from '../../support/deferred.js';
-import { commonName, der, extension, identifier, sequence, text } from '../../support/written-der.js';
+import {
+  commonName,
+  der,
+  extension,
+  identifier,
+  integer,
+  sequence,
+  text,
+} from '../../support/written-der.js';
 import {
   defaultSettings,
   hour,
@@ -22,8 +30,10 @@ import {
   point,
   pointName,
   pointsAt,
+  reason,
   responderAt,
   type Written,
+  withFiles,
   writeAuthority,
   writeCertificate,
   writeList,
@@ -629,6 +639,109 @@ describe('a revocation list at a URI', () => {
     answers.set(uri, list({ thisUpdate: Date.now() }));
     await load();
     expect(status()).toMatchObject({ state: 'good' });
+  });
+
+  describe('that revokes', () => {
+    const bits = (tag: number, ...content: number[]) => der(tag, Buffer.from(content));
+    const kinds: [string, Uint8Array[]][] = [
+      ['about authorities alone', [issuedFor(bits(0x82, 255))]],
+      ['of changes', [extension('2.5.29.27', integer(1), true)]],
+      ['of another distribution point', [issuedFor(pointName('http://crl.example/other'))]],
+      ['for one reason', [issuedFor(bits(0x83, 6, 0x40))]],
+    ];
+
+    it.each(kinds)('is not replaced by a newer one %s, nor is one that does not', async (_, extensions) => {
+      for (const [revoked, state] of [
+        [[[7]], 'revoked'],
+        [[], 'good'],
+      ] as const) {
+        const { status, load, answers } = start();
+        const parts = { nextUpdate: Date.now() + 100 * hour };
+        answers.set(uri, list({ ...parts, revoked, thisUpdate: Date.now() - 60_000 }));
+        await load();
+        vi.advanceTimersByTime(2 * interval);
+        answers.set(uri, list({ ...parts, extensions, thisUpdate: Date.now() - 30_000 }));
+        await load();
+        expect(status()).toMatchObject({ state });
+        // The next one of its own kind takes its place.
+        vi.advanceTimersByTime(2 * interval);
+        const other = revoked.length > 0 ? [] : [[7]];
+        answers.set(uri, list({ ...parts, revoked: other, thisUpdate: Date.now() }));
+        await load();
+        expect(status()).toMatchObject({ state: revoked.length > 0 ? 'good' : 'revoked' });
+      }
+    });
+
+    it('stays, however many lists of other points are sent from its place', async () => {
+      const { status, load, answers } = start();
+      answers.set(uri, list({ revoked: [[7]], nextUpdate: Date.now() + 100 * hour }));
+      await load();
+      for (let number = 0; number < 12; number += 1) {
+        vi.advanceTimersByTime(2 * interval);
+        const extensions = [issuedFor(pointName(`http://crl.example/${number}`))];
+        answers.set(uri, list({ extensions, thisUpdate: Date.now(), nextUpdate: Date.now() + hour }));
+        await load();
+      }
+      expect(status()).toMatchObject({ state: 'revoked' });
+    });
+
+    it('of changes stays until a newer complete one, or changes that remove the certificate', async () => {
+      const changes = (base: number, parts: ListParts) =>
+        list({ extensions: [extension('2.5.29.27', integer(base), true)], ...parts });
+      const revoking = { revoked: [[7]], entryExtensions: [reason(6)] };
+      const cases: [(now: number) => Uint8Array, string][] = [
+        [(now) => changes(2, { thisUpdate: now }), 'revoked'],
+        [(now) => changes(2, { thisUpdate: now - 2 * hour, ...revoking }), 'revoked'],
+        [(now) => changes(2, { thisUpdate: now, ...revoking, entryExtensions: [reason(8)] }), 'unknown'],
+        [(now) => changes(1, { thisUpdate: now }), 'unknown'],
+        [(now) => list({ thisUpdate: now - 2 * hour }), 'revoked'],
+        [(now) => list({ thisUpdate: now }), 'good'],
+      ];
+      for (const [next, state] of cases) {
+        const { status, load, answers } = start();
+        answers.set(uri, changes(1, { ...revoking, nextUpdate: Date.now() + 2 * hour }));
+        await load();
+        expect(status()).toMatchObject({ state: 'revoked' });
+        vi.advanceTimersByTime(2 * interval);
+        answers.set(uri, next(Date.now()));
+        await load();
+        expect(status()).toMatchObject({ state });
+      }
+    });
+
+    it('from one URI of a point does not count once a newer one from another URI is there', async () => {
+      const [one, two] = ['http://one.example/', 'http://two.example/'];
+      const mirrored = at(sequence(pointName(one, two)));
+      const { status, load, answers } = start();
+      const nextUpdate = Date.now() + 100 * hour;
+      answers.set(two, list({ revoked: [[7]], nextUpdate }));
+      await load(mirrored);
+      expect(status(mirrored)).toMatchObject({ state: 'revoked' });
+      vi.advanceTimersByTime(2 * interval);
+      answers.set(one, list({ thisUpdate: Date.now(), nextUpdate }));
+      await load(mirrored);
+      expect(status(mirrored)).toMatchObject({ state: 'good' });
+    });
+
+    it('in a file is looked for at its URI once it has expired', async () => {
+      const expired = { thisUpdate: Date.now() - 3 * hour, nextUpdate: Date.now() - 2 * hour };
+      for (const [parts, isFetched] of [
+        [expired, true],
+        [{}, false],
+      ] as const) {
+        await withFiles([list({ ...parts, revoked: [[7]] })], async (crlFiles) => {
+          const { source, status, load, answers, asked } = start({ crlFiles });
+          await load();
+          expect(status()).toMatchObject({ state: 'revoked' });
+          vi.advanceTimersByTime(2 * interval);
+          answers.set(uri, list({ thisUpdate: Date.now() }));
+          await load();
+          expect(status()).toMatchObject({ state: isFetched ? 'good' : 'revoked' });
+          expect(asked.length > 0).toBe(isFetched);
+          source.close();
+        });
+      }
+    });
   });
 
   it.each<[string, () => Answer, string, string]>([

@@ -34,6 +34,12 @@ const MAX_LISTS = 1_000;
 /** All of them take so many times `maxSize` at most. */
 const LISTS_OF_MAX_SIZE = 16;
 
+/**
+ * Lists by one key, of different kinds, that are kept for one place. An authority publishes one there, and
+ * anybody on the way can send others of that authority.
+ */
+const MAX_KINDS = 8;
+
 /** removeFromCRL: the certificate is no longer on hold (RFC 5280 §5.3.1). In delta lists alone. */
 const REMOVED = 8;
 
@@ -70,8 +76,8 @@ interface FetchedLists {
   readonly etag: string | undefined;
   readonly latest: Crl;
   /**
-   * The newest list by each key that has signed one. A list by another key takes no place of one that is
-   * there: whether that key counts is found out when the list is used.
+   * The newest list of each kind by each key that has signed one. A list of another kind says nothing about
+   * what this one says. Whether another key counts is found out when its list is used.
    */
   readonly lists: readonly Crl[];
 }
@@ -124,40 +130,30 @@ export class CrlSource implements StatusSource {
     now: number,
     signers: AcceptedSigners,
   ): StatusAnswer {
-    const faults: StatusReason[] = [];
-    const fetched = this.#urisOf(certificate)
-      .flat()
-      .map((uri) => this.#fetched.ofAllOwners(keyOf(issuer, uri)));
     const counts = ({ signerKey }: Crl): boolean =>
       signerKey === comparableKey(issuer) ||
       this.#parts
         .othersOf(issuer)
         .some((other) => signerKey === comparableKey(other) && signers.accepts(other));
-    const lists = [
+    const found: (Crl | StatusReason)[] = [
       ...(this.#files?.listsOf(issuer) ?? []),
       ...this.#listsInFilesBySigners(issuer, signers),
-      ...fetched.flatMap((records): readonly (Crl | StatusReason | undefined)[] => {
-        const values = records.flatMap(({ value }) => value ?? []);
-        if (values.length === 0) {
-          return records.map(({ failure }) => failure);
-        }
-        const signed = newestLists(values).filter(counts);
-        return signed.length > 0 ? signed : [otherSigner];
-      }),
     ];
-    const usable: Crl[] = [];
-    for (const list of lists) {
-      if (list !== undefined && 'why' in list) {
-        faults.push(list);
-      } else if (list !== undefined) {
-        usable.push(list);
+    for (const uri of this.#urisOf(certificate).flat()) {
+      const records = this.#fetched.ofAllOwners(keyOf(issuer, uri));
+      const fetched = records.flatMap(({ value }) => value?.lists ?? []);
+      const counting = fetched.filter(counts);
+      if (fetched.length === 0) {
+        found.push(...records.flatMap(({ failure }) => failure ?? []));
+      } else {
+        found.push(...(counting.length > 0 ? counting : [otherSigner]));
       }
     }
-    const answer = this.#judge(certificate, issuer, usable, now);
-    if (answer.state !== 'unknown' || faults.length === 0) {
-      return answer;
-    }
-    return { state: 'unknown', ...joinFaults(faults) };
+    const answer = this.#judge(certificate, issuer, found.filter(isUsable), now);
+    const faults = found.filter((one): one is StatusReason => !isUsable(one));
+    return answer.state !== 'unknown' || faults.length === 0
+      ? answer
+      : { state: 'unknown', ...joinFaults(faults) };
   }
 
   close(): void {
@@ -184,11 +180,18 @@ export class CrlSource implements StatusSource {
   ): Promise<void> | undefined {
     const own = this.#files?.listsOf(issuer).filter(isUsable) ?? [];
     const inFiles = [...own, ...this.#listsInFilesBySigners(issuer, signers)];
-    if (this.#judge(certificate, issuer, inFiles, Date.now()).state !== 'unknown') {
+    const now = Date.now();
+    // What an expired list revokes is revoked until a newer list says otherwise, which may be at a URI.
+    const current = inFiles.filter((list) => now <= this.#endOf(list));
+    const isSettled =
+      this.#judge(certificate, issuer, inFiles, now).state === 'good' ||
+      this.#judge(certificate, issuer, current, now).state === 'revoked';
+    if (isSettled) {
       return undefined;
     }
-    const waiting = this.#urisOf(certificate)
-      .map((uris) => this.#loadOneOf(issuer, uris, authority))
+    const points = this.#pointsOf(certificate);
+    const waiting = points.uris
+      .map((uris) => this.#loadOneOf(issuer, points, uris, authority))
       .filter((wait) => wait !== undefined);
     return waiting.length === 0 ? undefined : Promise.all(waiting).then(() => undefined);
   }
@@ -196,16 +199,17 @@ export class CrlSource implements StatusSource {
   /** The URIs of one point name the same list: the next one is asked if one fails. */
   #loadOneOf(
     issuer: PathCertificate,
+    points: DistributionPoints,
     uris: readonly string[],
     authority: AccountableAuthority,
   ): Promise<void> | undefined {
     for (const [index, uri] of uris.entries()) {
-      const record = this.#recordOf(issuer, uri, authority);
+      const record = this.#recordOf(issuer, points, uri, authority);
       const waiting = record.use();
       if (waiting !== undefined) {
         const further = uris.slice(index + 1);
         return waiting.then(() =>
-          record.failure === undefined ? undefined : this.#loadOneOf(issuer, further, authority),
+          record.failure === undefined ? undefined : this.#loadOneOf(issuer, points, further, authority),
         );
       }
       if (record.failure === undefined) {
@@ -217,6 +221,7 @@ export class CrlSource implements StatusSource {
 
   #recordOf(
     issuer: PathCertificate,
+    points: DistributionPoints,
     uri: string,
     authority: AccountableAuthority,
   ): RefreshedValue<FetchedLists> {
@@ -228,7 +233,8 @@ export class CrlSource implements StatusSource {
     }
     const { settings, onChange, report } = this.#parts;
     const record = new RefreshedValue<FetchedLists>({
-      ask: (previous, urgency) => this.#fetchList(issuer, uri, previous, { authority: owner.name, urgency }),
+      ask: (previous, urgency) =>
+        this.#fetchList(issuer, points, uri, previous, { authority: owner.name, urgency }),
       until: ({ latest }) => latest.nextUpdate,
       interval: settings.refreshInterval,
       onChange: () => {
@@ -243,6 +249,7 @@ export class CrlSource implements StatusSource {
 
   async #fetchList(
     issuer: PathCertificate,
+    points: DistributionPoints,
     uri: string,
     previous: FetchedLists | undefined,
     place: Pick<StatusRequest, 'authority' | 'urgency'>,
@@ -276,17 +283,18 @@ export class CrlSource implements StatusSource {
       throw new StatusError(reasonAbout(shown, fromTheFuture));
     }
     const lists = previous?.lists ?? [];
-    const earlier = lists.find(({ signerKey }) => signerKey === list.signerKey);
+    const others = lists.filter((one) => !isSameKind(one, list));
+    const earlier = lists.find((one) => isSameKind(one, list));
     // Anybody on the way can repeat an old list: it does not take the place of a newer one.
     return previous !== undefined && earlier !== undefined && list.thisUpdate < earlier.thisUpdate
       ? previous
-      : { etag: fetched.etag, latest: list, lists: [list, ...lists.filter((one) => one !== earlier)] };
+      : { etag: fetched.etag, latest: list, lists: limitKinds([list, ...others], list.signerKey, points) };
   }
 
   /**
-   * An expired list still revokes, unless a newer one by the same key that is current says otherwise. A
-   * delta list, and one whose issuer lacks cRLSign, revoke, and are never a proof that a certificate is
-   * good.
+   * Of each kind the newest list counts, wherever it is from. An expired list still revokes, unless newer
+   * ones by the same key that are current say otherwise for every reason. So does a delta list. A delta
+   * list, and one of which `mayProve()` says no, revoke, and are never a proof that a certificate is good.
    */
   #judge(
     certificate: PathCertificate,
@@ -297,57 +305,52 @@ export class CrlSource implements StatusSource {
     const points = this.#pointsOf(certificate);
     const tolerance = 1_000 * this.#parts.clockTolerance;
     const serial = Buffer.from(certificate.serialNumber, 'hex');
+    const reasonsOf = ({ scope }: Crl): number => coveredReasons(scope, points.reasons, certificate.x509.ca);
+    const about = lists.filter((list) => reasonsOf(list) !== 0);
+    const valid = about.filter(({ thisUpdate }) => thisUpdate - tolerance <= now);
     let covered = 0;
-    const current: { readonly signerKey: string; readonly thisUpdate: number; readonly reasons: number }[] =
-      [];
     let until = Number.POSITIVE_INFINITY;
-    const revokedByExpired: {
-      readonly signerKey: string;
-      readonly thisUpdate: number;
-      readonly answer: StatusAnswer;
-    }[] = [];
     let unknown = lists.length === 0 ? this.#explainNoList(certificate) : explainNotAbout(points);
-    for (const list of lists) {
-      const { scope, isDelta, entries, thisUpdate, nextUpdate, signerKey } = list;
-      const reasons = coveredReasons(scope, points.reasons, certificate.x509.ca);
-      if (reasons === 0) {
-        continue;
-      }
-      if (thisUpdate - tolerance > now) {
-        unknown = notValidYet;
-        continue;
-      }
-      const isCurrent = now <= nextUpdate + tolerance;
-      const listed = entries.reasonOf(serial);
-      const reason = isDelta && listed === REMOVED ? undefined : listed;
-      if (reason !== undefined) {
-        const answer = { state: 'revoked', why: `its revocation list says ${reasonName(reason)}` } as const;
-        if (isCurrent) {
+    unknown = valid.length < about.length ? notValidYet : unknown;
+    const revoking: { readonly list: Crl; readonly answer: StatusAnswer }[] = [];
+    // What does not revoke it.
+    const clearing: Crl[] = [];
+    for (const list of newestOfEachKind(valid)) {
+      const isCurrent = now <= this.#endOf(list);
+      const listed = list.entries.reasonOf(serial);
+      const isRemoved = list.isDelta && listed === REMOVED;
+      if (listed !== undefined && !isRemoved) {
+        const answer = { state: 'revoked', why: `its revocation list says ${reasonName(listed)}` } as const;
+        if (isCurrent && !list.isDelta) {
           return answer;
         }
-        revokedByExpired.push({ signerKey, thisUpdate, answer });
-      } else if (isDelta) {
+        revoking.push({ list, answer });
+      } else if (list.isDelta) {
         unknown = deltaList;
+        clearing.push(...(isRemoved && isCurrent ? [list] : []));
       } else if (isCurrent) {
-        current.push({ signerKey, thisUpdate, reasons });
-        until = Math.min(until, nextUpdate + tolerance);
         const isProof = mayProve(list, issuer);
-        covered |= isProof ? reasons : 0;
+        clearing.push(list);
+        until = Math.min(until, this.#endOf(list));
+        covered |= isProof ? reasonsOf(list) : 0;
         unknown = isProof ? unknown : lacksCrlSign;
       } else {
         unknown = expired;
       }
     }
-    const standing = revokedByExpired.find((revoking) => {
-      const newer = current.filter(
-        ({ signerKey, thisUpdate }) => signerKey === revoking.signerKey && thisUpdate > revoking.thisUpdate,
-      );
-      return newer.reduce((all, { reasons }) => all | reasons, 0) !== ALL_REASONS;
+    const standing = revoking.find(({ list: { signerKey, thisUpdate } }) => {
+      const newer = clearing.filter((one) => one.signerKey === signerKey && one.thisUpdate > thisUpdate);
+      return newer.reduce((all, one) => all | reasonsOf(one), 0) !== ALL_REASONS;
     });
     if (standing !== undefined) {
       return standing.answer;
     }
     return covered === ALL_REASONS ? { state: 'good', until } : { state: 'unknown', ...unknown };
+  }
+
+  /** Until when a list is current, in milliseconds since the epoch. */
+  #endOf({ nextUpdate }: Crl): number {
+    return nextUpdate + 1_000 * this.#parts.clockTolerance;
   }
 
   #explainNoList(certificate: PathCertificate): StatusReason {
@@ -383,19 +386,41 @@ function keyOf(issuer: PathCertificate, uri: string): string {
   return `${nameAuthority(issuer)} ${uri}`;
 }
 
+function isSameKind(one: Crl, other: Crl): boolean {
+  return one.signerKey === other.signerKey && one.kind === other.kind;
+}
+
 /**
- * Of what was fetched from one place for several authorities, the newest list by each key. Of two lists
- * of one time both count: one of them may revoke what the other one does not.
+ * Of lists that were fetched from several places or for several authorities, the newest of each kind by each
+ * key. Of two lists of one time both count: one of them may revoke what the other one does not.
  */
-function newestLists(fetched: readonly FetchedLists[]): readonly Crl[] {
-  const lists = fetched.flatMap((one) => one.lists);
+function newestOfEachKind(lists: readonly Crl[]): readonly Crl[] {
   const newest = new Map<string, number>();
-  for (const { signerKey, thisUpdate } of lists) {
-    newest.set(signerKey, Math.max(thisUpdate, newest.get(signerKey) ?? thisUpdate));
+  const keyOfKind = ({ signerKey, kind }: Crl): string => `${signerKey} ${kind}`;
+  for (const list of lists) {
+    const key = keyOfKind(list);
+    newest.set(key, Math.max(list.thisUpdate, newest.get(key) ?? list.thisUpdate));
   }
-  return lists.filter(({ signerKey, thisUpdate }) => thisUpdate === newest.get(signerKey));
+  return lists.filter((list) => list.thisUpdate === newest.get(keyOfKind(list)));
+}
+
+/**
+ * Of too many lists by one key, drops those of other points first, then the oldest.
+ *
+ * @param points those of a certificate that needs them
+ */
+function limitKinds(lists: readonly Crl[], key: string, points: DistributionPoints): readonly Crl[] {
+  const isOfPoint = ({ scope }: Crl): boolean =>
+    coveredReasons({ ...scope, certificates: 'all' }, points.reasons, false) !== 0;
+  const byKey = lists
+    .filter(({ signerKey }) => signerKey === key)
+    .toSorted(
+      (one, other) => Number(isOfPoint(other)) - Number(isOfPoint(one)) || other.thisUpdate - one.thisUpdate,
+    );
+  return [...byKey.slice(0, MAX_KINDS), ...lists.filter(({ signerKey }) => signerKey !== key)];
 }
 
 function sizeOf({ value }: RefreshedValue<FetchedLists>): number {
-  return (value?.lists ?? []).reduce((sum, { size }) => sum + size, 0);
+  const kept = new Set(value && [value.latest, ...value.lists]);
+  return [...kept].reduce((sum, { size }) => sum + size, 0);
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { isSameBytes, readExtensions, readTime, tags } from '../certificate/der-members.js';
 import { extensionOf, pathExtensionIds, readKeyUsage } from '../chain/extension-values.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
@@ -35,6 +36,11 @@ export interface Crl {
   readonly scope: CrlScope;
   /** It names the changes since another list. A certificate that it does not name may be revoked. */
   readonly isDelta: boolean;
+  /**
+   * Equal for lists that are about the same certificates and reasons and, if they name changes, about those
+   * since the same list: the newer of two such lists by one key takes the place of the older one.
+   */
+  readonly kind: string;
   readonly entries: CrlEntries;
   readonly der: Uint8Array;
   /** Bytes that it takes: its own, the table of its entries and the names of its distribution point. */
@@ -178,7 +184,10 @@ export async function openCrlByAny(
   return list;
 }
 
-function scopeOf({ extensions: der, issuer }: CrlHead): Pick<Crl, 'scope' | 'isDelta'> | StatusReason {
+function scopeOf({
+  extensions: der,
+  issuer,
+}: CrlHead): Pick<Crl, 'scope' | 'isDelta' | 'kind'> | StatusReason {
   const extensions = der === undefined ? [] : readExtensions(der);
   if (extensions === undefined) {
     return { code: 'unreadable', why: 'its extensions can not be read' };
@@ -186,10 +195,19 @@ function scopeOf({ extensions: der, issuer }: CrlHead): Pick<Crl, 'scope' | 'isD
   if (extensions.some(({ id, isCritical }) => isCritical && !known.has(id))) {
     return { code: 'unreadable', why: 'it has a critical extension that is not known' };
   }
-  const isDelta = extensions.some(({ id }) => id === extensionIds.deltaListIndicator);
+  const delta = extensions.find(({ id }) => id === extensionIds.deltaListIndicator);
   const point = extensions.find(({ id }) => id === extensionIds.issuingDistributionPoint);
   const scope = point === undefined ? unlimitedScope : readScope(point.value, issuer);
-  return 'why' in scope ? scope : { scope, isDelta };
+  return 'why' in scope
+    ? scope
+    : { scope, isDelta: delta !== undefined, kind: describeKind(scope, delta?.value) };
+}
+
+/** @param base the DER of the number of the list that a delta list continues */
+function describeKind({ names, certificates, reasons }: CrlScope, base: Uint8Array | undefined): string {
+  const since = base && Buffer.from(base).toString('hex');
+  const text = JSON.stringify([names && [...names].toSorted(), certificates, reasons, since]);
+  return createHash('sha256').update(text).digest('base64url');
 }
 
 /**

@@ -180,8 +180,13 @@ export function createStatusChecker(
       if (index < first) {
         continue;
       }
-      const isKnown = (): boolean =>
-        source.answer(certificate, issuer, Date.now(), signersNow()).state !== 'unknown';
+      // The others are asked again if one of them says that it is revoked: that may be over.
+      const isKnown = (): boolean => {
+        const [first, ...further] = sources
+          .slice(index)
+          .map((one) => one.answer(certificate, issuer, Date.now(), signersNow()).state);
+        return first === 'revoked' || (first === 'good' && !further.includes('revoked'));
+      };
       const waiting = source.prepare(certificate, issuer, authority, signersNow());
       if (waiting !== undefined) {
         return waiting.then(() => (isKnown() ? undefined : loadFrom(index + 1, link, anchor, authority)));
