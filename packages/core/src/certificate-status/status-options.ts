@@ -42,7 +42,8 @@ export const certificateStatusOptions = optionGroup({
    * Where the status of each certificate of a path is looked up: `crl` in revocation lists (RFC 5280
    * §6.3), `ocsp` at the responder that the certificate names (RFC 6960), or a list of both in the
    * order in which they are asked. The second is asked only if the first can't say. Delta lists and
-   * indirect lists are not supported: a certificate that needs one has an unknown status. Node gives
+   * indirect lists prove of no certificate that it is good: one that needs such a list has an unknown
+   * status. A delta list, as one of `crlFiles`, revokes the certificates that it names. Node gives
    * a server no OCSP answer that a client staples to its certificate. Required.
    */
   by: required(methodList),
