@@ -128,6 +128,20 @@ describe('what a request must show', () => {
     ['a key that is no text', { jkt: 1 }, { proof: proofBy(jkt) }, noThumbprint],
     ['a list of the key', { jkt: [jkt] }, { proof: proofBy(jkt) }, noThumbprint],
     ['a key that is null', { jkt: null }, { proof: proofBy(jkt) }, noThumbprint],
+    ['a key that is null, under Bearer', { jkt: null }, {}, noThumbprint],
+    ['a certificate and a key that is null', { ...both, jkt: null }, { thumbprint }, noThumbprint],
+    [
+      'a key and a certificate that is null',
+      { ...both, 'x5t#S256': null },
+      { proof: proofBy(jkt) },
+      'token_bound_otherwise: x5t#S256 in cnf is null: the authorization server wrote no thumbprint',
+    ],
+    [
+      'both and another method that is null',
+      { ...both, kid: null },
+      { thumbprint, proof: proofBy(jkt) },
+      'token_bound_otherwise: cnf has kid next to x5t#S256 and jkt',
+    ],
     ['a key that is too short', { jkt: 'k' }, { proof: proofBy('k') }, noThumbprint],
     ['a key and more', { jkt: `${jkt}=` }, { proof: proofBy(`${jkt}=`) }, noThumbprint],
   ])('for a token that is bound to %s', (_, cnf, possession, expected) => {

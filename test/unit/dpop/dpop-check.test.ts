@@ -90,6 +90,19 @@ it('a proof is used up in the store, for as long as any process may accept it wh
   await expect(useUp(other)).rejects.toThrow('dpop_proof_replayed: dpop.store has it');
 });
 
+it('a proof whose exp passes while the store is asked is refused', async () => {
+  const add = async () => {
+    vi.setSystemTime((NOW + 41) * 1000);
+    return true;
+  };
+  const { readProof, useUp } = check({ store: { add } });
+  const proofUntil = (exp: number) =>
+    readProof(request([client.proof('token', { claims: { exp } })]), tokenHash).proof;
+  const [short, long] = [proofUntil(NOW + 11), proofUntil(NOW + 12)];
+  await expect(useUp(short)).rejects.toThrow('dpop_proof_untimely: it became too old during the check');
+  expect(await useUp(long)).toBeUndefined();
+});
+
 describe('nonces', () => {
   const nonce = { secret: ['n'.repeat(32)], maxAge: 300 };
 
@@ -144,6 +157,25 @@ describe('a request that is checked again', () => {
     second.isUsedUp = true;
     change(req);
     expect(readProof(req, tokenHash).isUsedUp).toBe(isUsedUp);
+  });
+
+  it.each([
+    ['its iat is too old by then', {}, {}],
+    ['its exp has passed by then', {}, { exp: NOW + 10 }],
+    ['its nonce is too old by then', { nonce: { secret: ['n'.repeat(32)], maxAge: 30 } }, {}],
+  ])('counts for the second check of one request, however late that comes: %s', (_, more, claims) => {
+    const { readProof, latestNonce } = check(more);
+    const proof = client.proof('token', { claims: { nonce: latestNonce(), ...claims } });
+    const [req, other] = [request([proof]), request([proof])];
+    const first = readProof(req, tokenHash);
+    const unused = readProof(other, tokenHash);
+    first.isUsedUp = true;
+    vi.setSystemTime((NOW + 300) * 1000);
+    expect(readProof(req, tokenHash)).toBe(first);
+    // Of another request with the proof, and of a request whose proof was not used up, the time counts.
+    expect(() => readProof(request([proof]), tokenHash)).toThrow(/dpop_proof_untimely|dpop_nonce_required/);
+    expect(unused.isUsedUp).toBe(false);
+    expect(() => readProof(other, tokenHash)).toThrow(/dpop_proof_untimely|dpop_nonce_required/);
   });
 
   it('has no proof any more if its proof is refused then, and still a key', () => {

@@ -137,7 +137,7 @@ describe('a key of another type or size is refused before it is read', () => {
 describe('a key whose jwk says that it is for something else (RFC 7517 §4.2 to §4.4)', () => {
   it.each<[SignatureAlgorithm, object, string]>([
     ['ES256', { use: 'enc' }, 'use of its jwk is "enc"; expected sig'],
-    ['ES256', { key_ops: ['sign'] }, 'key_ops of its jwk is "sign"; expected a list with verify'],
+    ['ES256', { key_ops: ['sign'] }, 'key_ops of its jwk is a list of "sign"; expected a list with verify'],
     ['ES256', { key_ops: [] }, 'key_ops of its jwk is an empty list; expected a list with verify'],
     ['ES256', { key_ops: 'verify' }, 'key_ops of its jwk is "verify"; expected a list with verify'],
     ['ES256', { alg: 'ES384' }, 'alg of its jwk is "ES384"; that of its header is ES256'],

@@ -112,6 +112,14 @@ describe('a proof is accepted', () => {
   });
 });
 
+it.each([
+  ['exp ends before maxAge', { exp: NOW + 20 }, NOW + 50],
+  ['exp has passed, and the tolerance has not', { exp: NOW - 20 }, NOW + 10],
+  ['exp ends after maxAge', { exp: NOW + 61 }, NOW + 90],
+])('a proof is accepted until the earlier end: %s', (_, claims, acceptedUntil) => {
+  expect(createProofReader(rules).read(proofWith(claims), request).acceptedUntil).toBe(acceptedUntil);
+});
+
 it('a proof ends by the monotonic clock after the time for which it is accepted', () => {
   const monotonic = vi.spyOn(performance, 'now').mockReturnValue(5_000);
   const { monotonicEnd } = createProofReader(rules).read(proofWith({ iat: NOW - 10 }), request);
@@ -231,7 +239,7 @@ describe('a proof is refused', () => {
         ['with alg none', 'none', '"none"'],
         ['with a symmetric alg', 'HS256', '"HS256"'],
         ['with RS256', 'RS256', '"RS256"'],
-        ['with a list as alg', ['ES256'], '"ES256"'],
+        ['with a list as alg', ['ES256'], 'a list of "ES256"'],
       ] as const
     ).map(([title, alg, shown]): [string, string, string] => [
       title,
@@ -343,7 +351,7 @@ describe('a proof is refused', () => {
     [
       'with its URL in a list',
       proofWith({ htu: ['https://api.example/a'] }),
-      '401 invalid_dpop_proof dpop_proof_for_another: its htu is a text of 21 characters, the request is to ' +
+      '401 invalid_dpop_proof dpop_proof_for_another: its htu is a list of a text of 21 characters, the request is to ' +
         '"https://api.example/a"',
     ],
     [
@@ -424,7 +432,9 @@ describe('a proof is refused', () => {
 
   it('and no part of a list in htu is quoted that may be a secret', () => {
     const htu = [['secret'], 'secret'.repeat(4), 'GET'];
-    expect(outcome(proofWith({ htu }))).toContain('its htu is a list, a text of 24 characters, "GET", the');
+    expect(outcome(proofWith({ htu }))).toContain(
+      'its htu is a list of a list, a text of 24 characters, "GET", the',
+    );
   });
 
   it.each([

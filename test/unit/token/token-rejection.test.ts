@@ -63,9 +63,10 @@ describe('describeClaim()', () => {
     [false, 'a boolean'],
     [{ secret: 1 }, 'an object'],
     [[], 'an empty list'],
-    [['a', null, {}], '"a", none, an object'],
-    [['a', 'b', 'c', 'd'], '"a", "b", "c" and 1 more'],
-    [[['a'], []], 'a list, a list'],
+    [['a', null, {}], 'a list of "a", none, an object'],
+    [['a', 'b', 'c', 'd'], 'a list of "a", "b", "c" and 1 more'],
+    [['a'], 'a list of "a"'],
+    [[['a'], []], 'a list of a list, a list'],
   ])('describes %j as %s', (value, expected) => {
     expect(describeClaim(value)).toBe(expected);
   });
@@ -74,6 +75,9 @@ describe('describeClaim()', () => {
 it('the details of a wrong issuer and a wrong audience name what was expected and what was found', () => {
   expect(describeWrongIssuer('https://as.example.com', undefined)).toBe(
     'expected iss https://as.example.com, got none',
+  );
+  expect(describeWrongIssuer('https://as.example.com', ['https://as.example.com'])).toBe(
+    'expected iss https://as.example.com, got a list of "https://as.example.com"',
   );
   expect(describeWrongAudience(['a', 'b'], ['c'])).toBe('expected aud a or b, got "c"');
 });

@@ -13,7 +13,7 @@ import {
   type TokenClaims,
   type TokenReader,
 } from '../token/token-claims.js';
-import { describeClaim } from '../token/token-rejection.js';
+import { describeNames } from '../token/token-rejection.js';
 import type { TokenSource } from '../token/token-source.js';
 import type { ClientAuthentication } from './client-authentication.js';
 import { createHttp, type HttpRules } from './http.js';
@@ -113,7 +113,7 @@ export function createAcceptedIssuer(
     if (Array.isArray(methods) && method !== undefined && method !== 'bearer' && !methods.includes(method)) {
       report(
         'client_authentication_unsupported',
-        `${issuer} accepts ${describeClaim(methods)} at its introspection endpoint, not ` +
+        `${issuer} accepts ${describeNames(methods)} at its introspection endpoint, not ` +
           `${method} (RFC 8414 §2); ` +
           'set the option clientAuthentication to one of them',
       );

@@ -11,14 +11,14 @@ export function createKeyMethod({ checkSignature }: Pick<ProofReader, 'checkSign
   return Object.freeze({
     member: 'jkt',
     verifyPossession(expected, { proof }) {
-      if (proof === undefined) {
-        throw new RequestRefused('dpop_scheme_missing', {
-          detail: 'cnf has jkt, and the request has the scheme Bearer',
-        });
-      }
       if (typeof expected !== 'string' || !sha256Text.test(expected)) {
         throw new RequestRefused('token_bound_otherwise', {
           detail: 'jkt in cnf is no SHA-256 in base64url',
+        });
+      }
+      if (proof === undefined) {
+        throw new RequestRefused('dpop_scheme_missing', {
+          detail: 'cnf has jkt, and the request has the scheme Bearer',
         });
       }
       if (expected !== proof.key.jkt) {

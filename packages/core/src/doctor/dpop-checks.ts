@@ -1,6 +1,6 @@
 import type { SignatureAlgorithm } from '../jose/signature-algorithms.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { describeClaim } from '../token/token-rejection.js';
+import { describeClaim, describeNames } from '../token/token-rejection.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
 /**
@@ -36,7 +36,7 @@ export function checkDpopAlgorithms(
     : [
         problem(
           'dpop_algorithms_differ',
-          `${issuer} accepts DPoP proofs by ${describeClaim(announced)}, this API by ${accepted.join(', ')}`,
+          `${issuer} accepts DPoP proofs by ${describeNames(announced)}, this API by ${accepted.join(', ')}`,
           'name an algorithm of the authorization server in dpop.algorithms, or ask its operator to accept ' +
             'one of this API',
         ),

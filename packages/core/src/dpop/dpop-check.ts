@@ -13,7 +13,8 @@ import { createUseProof, type UseProof } from './proof-use.js';
 export interface DpopCheck extends Pick<ProofReader, 'checkSignature'> {
   /**
    * Reads the proof of a request. Its signature, its key and its reuse are not checked yet. Throws
-   * `RequestRefused`.
+   * `RequestRefused`. A proof that this very request has used up is returned as it was read then: an
+   * upload between two checks may take longer than a proof is accepted.
    *
    * @param tokenHash SHA-256 of the access token of the request, in base64url
    */
@@ -74,17 +75,19 @@ export function createDpopCheck(
     readProof(req, tokenHash) {
       const { method, rawHeaders } = req;
       const target = requestTargetOf(req);
-      const urls = requestedUrls(bases, target);
       const earlier = proofs.get(req);
       let jkt: string | undefined;
       try {
-        const request = { method: String(method), urls, tokenHash };
-        const proof = reader.read(soleProof(req), request, (read) => {
+        const text = soleProof(req);
+        if (earlier?.isUsedUp && isSameAs(earlier, { text, tokenHash, method, target, rawHeaders })) {
+          return earlier;
+        }
+        const urls = requestedUrls(bases, target);
+        const proof = reader.read(text, { method: String(method), urls, tokenHash }, (read) => {
           jkt = read;
         });
         // Spreading another object would take V8 several microseconds: each request passes here.
         const shown = { proof, tokenHash, method, target, rawHeaders, isUsedUp: false };
-        shown.isUsedUp = isUsedUpBy(earlier, shown);
         proofs.set(req, shown);
         return shown;
       } catch (thrown) {
@@ -98,14 +101,13 @@ export function createDpopCheck(
   } satisfies DpopCheck);
 }
 
-/**
- * Returns whether a request has used up its proof in an earlier check. Only if nothing of it has
- * changed since.
- */
-function isUsedUpBy(earlier: ShownProof | undefined, now: ShownProof): boolean {
+/** Returns whether nothing of a request has changed since an earlier check. */
+function isSameAs(
+  earlier: ShownProof,
+  now: Pick<ShownProof, 'tokenHash' | 'method' | 'target' | 'rawHeaders'> & { readonly text: string },
+): boolean {
   return (
-    earlier?.isUsedUp === true &&
-    earlier.proof.text === now.proof.text &&
+    earlier.proof.text === now.text &&
     earlier.tokenHash === now.tokenHash &&
     earlier.method === now.method &&
     earlier.target === now.target &&

@@ -49,7 +49,9 @@ export function createUseProof(
     // By both clocks: the one of the machine may have been set back.
     if (!(Date.now() / 1000 < acceptedUntil && performance.now() < monotonicEnd)) {
       throw demandsNonces
-        ? new RequestRefused('dpop_nonce_required', { detail: 'its nonce became too old during the check' })
+        ? new RequestRefused('dpop_nonce_required', {
+            detail: 'its nonce became too old during the check, or its exp passed',
+          })
         : new RequestRefused('dpop_proof_untimely', { detail: 'it became too old during the check' });
     }
   }

@@ -214,7 +214,7 @@ function checkTime(
   now: number,
   { maxAge, clockTolerance, nonces }: ProofRules,
 ): Pick<DpopProof, 'acceptedUntil' | 'needsNonce'> {
-  checkLimits(claims, now, clockTolerance);
+  const end = checkLimits(claims, now, clockTolerance);
   if (nonces !== undefined) {
     const nonce = readOwnMember(claims, 'nonce');
     const found = typeof nonce === 'string' ? nonces.find(nonce, now) : undefined;
@@ -224,7 +224,7 @@ function checkTime(
         nonce === undefined ? 'the proof has no nonce' : 'its nonce is too old, or was not given out here',
       );
     }
-    return { acceptedUntil: found.acceptedUntil, needsNonce: !found.isLatest };
+    return { acceptedUntil: Math.min(found.acceptedUntil, end), needsNonce: !found.isLatest };
   }
   const acceptedUntil = iat + maxAge + clockTolerance;
   if (!(iat <= now + clockTolerance)) {
@@ -233,19 +233,23 @@ function checkTime(
   if (!(acceptedUntil > now)) {
     throw refused('dpop_proof_untimely', `its iat was ${Math.floor(now - iat)} s ago`);
   }
-  return { acceptedUntil, needsNonce: false };
+  return { acceptedUntil: Math.min(acceptedUntil, end), needsNonce: false };
 }
 
-/** A proof need not have `exp` and `nbf`, but what it says of itself holds (RFC 7519 §4.1). */
-function checkLimits(claims: Members, now: number, clockTolerance: number): void {
-  const exp = readLimit(claims, 'exp');
-  if (exp !== undefined && !(exp + clockTolerance > now)) {
+/**
+ * A proof need not have `exp` and `nbf`, but what it says of itself holds (RFC 7519 §4.1). Returns until
+ * when its `exp` holds: seconds since the epoch.
+ */
+function checkLimits(claims: Members, now: number, clockTolerance: number): number {
+  const exp = readLimit(claims, 'exp') ?? Number.POSITIVE_INFINITY;
+  if (!(exp + clockTolerance > now)) {
     throw refused('dpop_proof_untimely', `its exp was ${Math.floor(now - exp)} s ago`);
   }
   const nbf = readLimit(claims, 'nbf');
   if (nbf !== undefined && !(nbf - clockTolerance <= now)) {
     throw refused('dpop_proof_untimely', `its nbf is ${Math.ceil(nbf - now)} s ahead`);
   }
+  return exp + clockTolerance;
 }
 
 function readLimit(claims: Members, name: 'exp' | 'nbf'): number | undefined {

@@ -1,5 +1,5 @@
 import { claimOf, type TokenAnswer, type TokenClaims } from './token-claims.js';
-import { createTokenRejection, describeClaim } from './token-rejection.js';
+import { createTokenRejection, describeNames } from './token-rejection.js';
 
 /**
  * Reconciles what a token that was verified here says with what the authorization server answers about
@@ -21,7 +21,7 @@ export function reconcileClaims(own: TokenClaims, answer: TokenAnswer): TokenAns
   }
   const audience = inBoth(own.audience, answer.audience);
   if (audience?.length === 0 && own.audience?.length !== 0) {
-    const [ofToken, ofAnswer] = [describeClaim(own.audience), describeClaim(answer.audience)];
+    const [ofToken, ofAnswer] = [describeNames(own.audience), describeNames(answer.audience)];
     return createTokenRejection(
       'token_wrong_audience',
       `the token names ${ofToken}, the server's answer ${ofAnswer}`,

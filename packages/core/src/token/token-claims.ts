@@ -67,8 +67,9 @@ export interface TokenReader {
 
 /**
  * Reads claims whose types are settled by RFC 7662 §2.2 and RFC 7519 §4.1. A claim that is `null`
- * counts as absent, as some servers write what they have no value for. A claim of another type
- * makes the token malformed: it is never guessed at. `issuer` is whose server said so.
+ * counts as absent, as some servers write what they have no value for. A member of `cnf` that is `null`
+ * does not: a token is refused if it names a method of confirmation that can't be verified. A claim of
+ * another type makes the token malformed: it is never guessed at. `issuer` is whose server said so.
  *
  * Takes over `claims`: deeply freezes this very object, and may replace texts in it by equal ones. Give it a
  * copy if you change the object later.

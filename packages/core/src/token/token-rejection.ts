@@ -66,9 +66,14 @@ export function describeClaim(value: unknown): string {
     return `"${cut.replaceAll(/[^\x20-\x7e]/g, '?')}"`;
   }
   if (Array.isArray(value)) {
-    return value.length === 0 ? 'an empty list' : describeList(value);
+    return value.length === 0 ? 'an empty list' : `a list of ${describeList(value)}`;
   }
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
+/** Returns the texts of a list that may be one, as `describeClaim()` writes each of them. */
+export function describeNames(value: unknown): string {
+  return Array.isArray(value) && value.length > 0 ? describeList(value) : describeClaim(value);
 }
 
 /** Characters. A secret of 128 bits has 22 in base64url. */
@@ -83,7 +88,7 @@ export function describeShortClaim(value: unknown): string {
     return `a text of ${value.length} characters`;
   }
   return Array.isArray(value) && value.length > 0
-    ? describeList(value, describeShortClaim)
+    ? `a list of ${describeList(value, describeShortClaim)}`
     : describeClaim(value);
 }
 
@@ -97,7 +102,7 @@ export function describeWrongIssuer(expected: string, got: unknown): string {
 }
 
 export function describeWrongAudience(expected: readonly string[], got: unknown): string {
-  return `expected aud ${expected.join(' or ')}, got ${describeClaim(got)}`;
+  return `expected aud ${expected.join(' or ')}, got ${describeNames(got)}`;
 }
 
 export function secondsAgo(now: number, time: number): string {
