@@ -1,5 +1,5 @@
 // Which requests for the status of certificates run at once: the certificates of one authority never keep out those of others.
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type Release, RequestPlaces } from '../../../packages/core/src/certificate-status/request-places.js';
 import { Urgency } from '../../../packages/core/src/certificate-status/urgency.js';
 
@@ -134,14 +134,6 @@ it('10,000 wait for one authority at most, and others still can', async () => {
   await expect(all.take('other', 'b', 'http://two')).resolves.toBeUndefined();
 });
 
-it('20,000 wait at most', async () => {
-  const all = started();
-  for (const authority of ['a', 'b', 'c']) {
-    await takeMany(all, 8_000, authority, () => 'http://one');
-  }
-  await expect(all.take('more', 'd', 'http://one')).rejects.toThrow('too many requests');
-});
-
 it('after close() no request waits', async () => {
   const all = started();
   await takeMany(all, 2, 'a', () => 'http://one');
@@ -212,4 +204,55 @@ it.each([
   const few = Math.min(await timeOf(1_000), await timeOf(1_000));
   const many = Math.min(await timeOf(10_000), await timeOf(10_000));
   expect(many).toBeLessThan(3 * few + 50);
+});
+
+describe('when 20,000 wait', () => {
+  /** Of 'one' and 'two' as many wait as may, and for origins that `of` names. */
+  async function full(of: (index: number) => string = () => 'http://silent') {
+    const all = started();
+    const refused: string[] = [];
+    for (const authority of ['one', 'two']) {
+      for (let index = 0; index < 10_000; index += 1) {
+        void all.take(`${authority}${index}`, authority, of(index)).catch(() => {
+          refused.push(`${authority}${index}`);
+        });
+      }
+      await all.settle();
+    }
+    const running = all.names().length;
+    await takeMany(all, running, 'three', () => 'http://silent');
+    return { ...all, refused };
+  }
+
+  it.each<[string, (index: number) => string]>([
+    ['one origin', () => 'http://silent'],
+    ['many origins', (index) => `http://silent${index}`],
+  ])(
+    'for %s of two names of an authority, another authority still can, up to its share',
+    async (_title, of) => {
+      const all = await full(of);
+      let accepted = 0;
+      for (let index = 0; index < 8_000; index += 1) {
+        accepted += 1;
+        void all.take(`good${index}`, 'good', 'http://good').catch(() => {
+          accepted -= 1;
+        });
+      }
+      await all.settle();
+      expect(accepted).toBeGreaterThan(6_600);
+      expect(accepted).toBeLessThan(6_700);
+      expect(all.refused.length).toBeGreaterThan(6_600);
+      all.places.close();
+      await all.settle();
+      const running = all.names().filter((name) => /^(?:one|two)/.test(name));
+      expect(all.refused).toHaveLength(20_000 - running.length);
+    },
+  );
+
+  it('the oldest request of the authority with the most is refused', async () => {
+    const all = await full();
+    void all.take('good', 'good', 'http://silent');
+    await all.settle();
+    expect(all.refused).toEqual(['two0']);
+  });
 });

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { StatusError } from './status-reason.js';
+import { StatusError, type StatusReason } from './status-reason.js';
 import type { Urgency } from './urgency.js';
 
 /** Requests that run at once. */
@@ -24,6 +24,11 @@ const MAX_WAITING_OF_AUTHORITY = 10_000;
 
 /** Origins that are known to answer, and those that are known not to, each for one authority. */
 const MAX_ORIGINS = 1_000;
+
+const tooManyWait: StatusReason = {
+  code: 'unreachable',
+  why: 'too many requests for the status of certificates wait',
+};
 
 /** Who asks for a place. */
 export interface Applicant {
@@ -86,14 +91,16 @@ export class RequestPlaces {
   /** A failure counts for the authority alone for which the origin was asked: it may have chosen the URL. */
   readonly #failing = new LRUCache<string, true>({ max: MAX_ORIGINS });
 
-  /** Resolves when there is a place. Rejects if too many wait already, and at `close()`. */
+  /**
+   * Resolves when there is a place. Rejects if too many wait already, and at `close()`. If all that may wait
+   * do, the authority with the most gives way to one with fewer: its oldest request is rejected.
+   */
   take({ origin, authority, urgency }: Applicant): Promise<Release> {
     if (this.#hasRoom(origin, authority)) {
       return Promise.resolve(this.#occupy(origin, authority));
     }
-    if (this.#allWaiting >= MAX_WAITING || this.#waiting.of(authority) >= MAX_WAITING_OF_AUTHORITY) {
-      const why = 'too many requests for the status of certificates wait';
-      return Promise.reject(new StatusError({ code: 'unreachable', why }));
+    if (this.#waiting.of(authority) >= MAX_WAITING_OF_AUTHORITY || !this.#makeRoomToWait(authority)) {
+      return Promise.reject(new StatusError(tooManyWait));
     }
     return new Promise((resolve, reject) => {
       const lane = this.#laneOf(origin, authority);
@@ -122,6 +129,51 @@ export class RequestPlaces {
     }
     this.#authorities.clear();
     this.#lanesOf.clear();
+  }
+
+  /** Says whether one more request of an authority may wait. */
+  #makeRoomToWait(name: string): boolean {
+    if (this.#allWaiting < MAX_WAITING) {
+      return true;
+    }
+    let largest: Authority | undefined;
+    let most = this.#waiting.of(name);
+    for (const authority of this.#authorities.values()) {
+      const count = this.#waiting.of(authority.name);
+      if (count > most) {
+        largest = authority;
+        most = count;
+      }
+    }
+    const [lane] = largest?.lanes.values() ?? [];
+    const [oldest] = (lane?.others.size === 0 ? lane.urgent : lane?.others) ?? [];
+    if (lane === undefined || oldest === undefined) {
+      return false;
+    }
+    this.#takeOut(lane, oldest);
+    this.#file(lane);
+    oldest.fail(new StatusError(tooManyWait));
+    return true;
+  }
+
+  /** Takes a request out of those that wait. */
+  #takeOut(lane: Lane, waiting: Waiting): void {
+    const { origin, authority, urgent, others } = lane;
+    urgent.delete(waiting);
+    others.delete(waiting);
+    this.#waiting.add(authority.name, -1);
+    this.#allWaiting -= 1;
+    if (urgent.size + others.size === 0) {
+      authority.lanes.delete(origin);
+      const lanes = this.#lanesOf.get(origin);
+      lanes?.delete(lane);
+      if (lanes?.size === 0) {
+        this.#lanesOf.delete(origin);
+      }
+    }
+    if (authority.lanes.size === 0) {
+      this.#authorities.delete(authority.name);
+    }
   }
 
   #hasRoom(origin: string, authority: string): boolean {
@@ -215,15 +267,12 @@ export class RequestPlaces {
 
   #startWaiting(): void {
     for (let lane = this.#nextLane(); lane !== undefined; lane = this.#nextLane()) {
-      const { authority, urgent, others } = lane;
+      const { urgent, others } = lane;
       const [next] = urgent.size > 0 ? urgent : others;
       if (next === undefined) {
         return;
       }
-      urgent.delete(next);
-      others.delete(next);
-      this.#waiting.add(authority.name, -1);
-      this.#allWaiting -= 1;
+      this.#takeOut(lane, next);
       this.#putLast(lane);
       next.start();
     }
@@ -264,20 +313,12 @@ export class RequestPlaces {
 
   /** The other authorities with as many places, and the other lanes of its own, come first the next time. */
   #putLast(lane: Lane): void {
-    const { origin, authority, urgent, others } = lane;
+    const { authority } = lane;
     for (const { lanes } of authority.ready) {
       lanes.delete(lane);
     }
     this.#placeCount += 1;
     lane.lastPlace = this.#placeCount;
-    if (urgent.size + others.size === 0) {
-      authority.lanes.delete(origin);
-      const lanes = this.#lanesOf.get(origin);
-      lanes?.delete(lane);
-      if (lanes?.size === 0) {
-        this.#lanesOf.delete(origin);
-      }
-    }
     this.#authorities.delete(authority.name);
     if (authority.lanes.size > 0) {
       this.#authorities.set(authority.name, authority);
