@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync, type Stats, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
@@ -10,8 +11,9 @@ import type { StatusReason } from './status-reason.js';
 /** Seconds between two looks at the files. */
 const LOOK_INTERVAL = 5;
 
-/** Issuers whose lists are kept open. */
+/** Issuers whose lists are kept open, and the bytes of their certificates together. */
 const MAX_ISSUERS = 1_000;
+const MAX_ISSUERS_SIZE = 8_388_608;
 
 export interface CrlFileRules {
   readonly paths: readonly string[];
@@ -40,9 +42,11 @@ export class CrlFiles {
   readonly #states = new Map<string, string>();
   /** Counts the times that files were read. */
   #version = 0;
-  /** By the thumbprint of the issuer. */
-  readonly #opened = new LRUCache<string, { issuer: PathCertificate; lists: readonly OpenedCrl[] }>({
+  /** By `keyOf()` of the issuer. */
+  readonly #opened = new LRUCache<string, OpenedLists>({
     max: MAX_ISSUERS,
+    maxSize: MAX_ISSUERS_SIZE,
+    sizeCalculation: ({ issuer }) => issuer.der.length,
   });
   readonly #opening = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
@@ -56,22 +60,22 @@ export class CrlFiles {
 
   /** Returns what to wait for until the lists of an issuer are opened; `undefined` if they are. */
   open(issuer: PathCertificate): Promise<void> | undefined {
-    const { thumbprint } = issuer;
-    if (this.#opened.has(thumbprint)) {
+    const key = keyOf(issuer);
+    if (this.#opened.has(key)) {
       return undefined;
     }
-    const underWay = this.#opening.get(thumbprint);
+    const underWay = this.#opening.get(key);
     if (underWay !== undefined) {
       return underWay;
     }
-    const started = this.#openAll(issuer).finally(() => this.#opening.delete(thumbprint));
-    this.#opening.set(thumbprint, started);
+    const started = this.#openAll(issuer).finally(() => this.#opening.delete(key));
+    this.#opening.set(key, started);
     return started;
   }
 
   /** The lists of an issuer for which `open()` has resolved. */
   listsOf(issuer: PathCertificate): readonly OpenedCrl[] {
-    return this.#opened.get(issuer.thumbprint)?.lists ?? [];
+    return this.#opened.get(keyOf(issuer))?.lists ?? [];
   }
 
   /** Looks at the files no more. */
@@ -81,15 +85,18 @@ export class CrlFiles {
   }
 
   async #openAll(issuer: PathCertificate): Promise<void> {
+    const key = keyOf(issuer);
+    let heads: readonly CrlHead[];
     let lists: readonly OpenedCrl[];
     let version: number;
     do {
       // A file may be read again meanwhile.
       version = this.#version;
-      const heads = [...this.#heads.values()].flat().filter((head) => isOfIssuer(head, issuer));
-      lists = await Promise.all(heads.map((head) => openCrl(head, issuer)));
+      const before = this.#opened.peek(key);
+      heads = [...this.#heads.values()].flat().filter((head) => isOfIssuer(head, issuer));
+      lists = await Promise.all(heads.map((head) => listIn(before, head) ?? openCrl(head, issuer)));
     } while (version !== this.#version);
-    this.#opened.set(issuer.thumbprint, { issuer, lists });
+    this.#opened.set(key, { issuer, heads, lists });
     this.#rules.onChange();
   }
 
@@ -130,10 +137,15 @@ export class CrlFiles {
       }
     }
     if (hasChanged) {
-      // The old lists are used until the new ones are open.
-      const issuers = [...this.#opened.values()].map(({ issuer }) => issuer);
-      for (const issuer of issuers) {
-        await this.#openAll(issuer);
+      // The old lists are used until the new ones are open. An issuer that has signed none is looked at when
+      // it is needed again: there may be many of the name of an authority, each with a key of its own.
+      for (const [key, { issuer, lists }] of [...this.#opened.entries()]) {
+        if (lists.some(isUsable)) {
+          await this.#openAll(issuer);
+        } else {
+          this.#opened.delete(key);
+          this.#rules.onChange();
+        }
       }
     }
   }
@@ -154,6 +166,35 @@ export class CrlFiles {
     this.#version += 1;
     return true;
   }
+}
+
+/** The lists of one issuer. */
+interface OpenedLists {
+  readonly issuer: PathCertificate;
+  readonly heads: readonly CrlHead[];
+  /** Of each head, the list. */
+  readonly lists: readonly OpenedCrl[];
+}
+
+function listIn(opened: OpenedLists | undefined, head: CrlHead): OpenedCrl | undefined {
+  return opened?.lists[opened.heads.indexOf(head)];
+}
+
+const keys = new WeakMap<PathCertificate, string>();
+
+/**
+ * Returns what the lists of an issuer depend on: its name and its key, whichever of its certificates is sent.
+ * The key as it is written: OpenSSL refuses some spellings of it.
+ */
+function keyOf(issuer: PathCertificate): string {
+  const known = keys.get(issuer);
+  if (known !== undefined) {
+    return known;
+  }
+  const { publicKey, subjectName } = issuer;
+  const key = createHash('sha256').update(publicKey).update(subjectName).digest('base64url');
+  keys.set(issuer, key);
+  return key;
 }
 
 /** Changes when the file does. A file that can't be looked at is one that is just being replaced. */

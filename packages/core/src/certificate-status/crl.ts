@@ -138,7 +138,7 @@ export function isOfIssuer({ issuer: name }: CrlHead, issuer: PathCertificate): 
  * @param issuer the certificate of the list's issuer whose key must have signed it
  */
 export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<Crl | StatusReason> {
-  const { parts, der, thisUpdate, nextUpdate } = head;
+  const { parts, thisUpdate, nextUpdate } = head;
   if (!isOfIssuer(head, issuer)) {
     return { code: 'wrong_signer', why: 'it is of another issuer' };
   }
@@ -147,22 +147,37 @@ export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<C
   if (reason !== undefined) {
     return reason;
   }
+  const content = await readContent(head);
+  return 'why' in content
+    ? content
+    : { thisUpdate, nextUpdate, ...content, signerKey: comparableKey(issuer) };
+}
+
+type CrlContent = Omit<Crl, 'thisUpdate' | 'nextUpdate' | 'signerKey'>;
+
+const contents = new WeakMap<CrlHead, Promise<CrlContent | StatusReason>>();
+
+/**
+ * Reads what a list says, once: which key has signed it changes nothing of that, and the table of its
+ * entries is large.
+ */
+function readContent(head: CrlHead): Promise<CrlContent | StatusReason> {
+  const known = contents.get(head) ?? readContentOnce(head);
+  contents.set(head, known);
+  return known;
+}
+
+async function readContentOnce(head: CrlHead): Promise<CrlContent | StatusReason> {
+  const { der, parts } = head;
   const about = scopeOf(head);
   if ('why' in about) {
     return about;
   }
   const entries = await CrlEntries.read(parts.content, head.entries.from, head.entries.to);
+  const names = about.scope.names?.size ?? 0;
   return 'why' in entries
     ? entries
-    : {
-        thisUpdate,
-        nextUpdate,
-        ...about,
-        entries,
-        der,
-        size: der.length + entries.tableSize + NAME_SIZE * (about.scope.names?.size ?? 0),
-        signerKey: comparableKey(issuer),
-      };
+    : { ...about, entries, der, size: der.length + entries.tableSize + NAME_SIZE * names };
 }
 
 /**

@@ -1,0 +1,132 @@
+// The lists of files are opened once for a name and a key: any authority may certify the key of another one again.
+import { ECDH } from 'node:crypto';
+import { statSync, utimesSync, writeFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  CrlFiles,
+  isUsable,
+  type OpenedCrl,
+} from '../../../packages/core/src/certificate-status/crl-files.js';
+import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
+import { bits, commonName, identifier, sequence } from '../../support/written-der.js';
+import { hour, pem, withFiles, writeAuthority, writeList } from '../../support/written-status.js';
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+afterEach(() => void vi.useRealTimers());
+
+const authority = writeAuthority();
+const otherKey = writeAuthority().certificate;
+const second = writeAuthority({ name: commonName('second') });
+
+/** Another certificate for the name and the key of one. */
+const certifiedAgain = (certificate: PathCertificate): PathCertificate => ({
+  ...certificate,
+  thumbprint: 'another',
+});
+
+/** The certificate with the same key, as OpenSSL also accepts it: a point on its curve that is compressed. */
+function withCompressedKey(certificate: PathCertificate): PathCertificate {
+  const point = certificate.publicKey.subarray(-65);
+  const compressed = ECDH.convertKey(point, 'prime256v1', undefined, undefined, 'compressed') as Buffer;
+  const algorithm = sequence(identifier('1.2.840.10045.2.1'), identifier('1.2.840.10045.3.1.7'));
+  return { ...certificate, publicKey: sequence(algorithm, bits(compressed)) };
+}
+
+function filesAt(paths: readonly string[]) {
+  const changes = { count: 0 };
+  const files = new CrlFiles({
+    paths,
+    option: 'crlFiles',
+    maxSize: 1_000_000,
+    onChange: () => {
+      changes.count += 1;
+    },
+    onFailure: () => undefined,
+  });
+  return { files, changes };
+}
+
+/** Writes a file with another time, and has it read. */
+async function replace(path: string, content: string | Uint8Array, isRead: () => boolean): Promise<void> {
+  const { mtimeMs } = statSync(path);
+  writeFileSync(path, content);
+  utimesSync(path, new Date(), new Date(mtimeMs + 10_000));
+  vi.advanceTimersByTime(5_000);
+  while (!isRead()) {
+    await nextTurn();
+  }
+}
+
+const tableOf = (list: OpenedCrl | undefined) =>
+  list !== undefined && isUsable(list) ? list.entries : undefined;
+
+describe('the lists of files', () => {
+  it('are opened once for all certificates of a name and a key', async () => {
+    await withFiles([writeList(authority, { revoked: [[1]] })], async (paths) => {
+      const { files, changes } = filesAt(paths);
+      const again = certifiedAgain(authority.certificate);
+      await files.open(authority.certificate);
+      expect(files.open(again)).toBeUndefined();
+      expect(files.listsOf(again)).toBe(files.listsOf(authority.certificate));
+      expect(changes.count).toBe(1);
+      files.close();
+    });
+  });
+
+  it('have one table, however the key of their issuer is written', async () => {
+    await withFiles([writeList(authority, { revoked: [[1]] })], async (paths) => {
+      const { files } = filesAt(paths);
+      const { certificate } = authority;
+      const spelled = withCompressedKey(certificate);
+      await Promise.all([files.open(certificate), files.open(spelled)]);
+      const [own, other] = [certificate, spelled].map((one) => files.listsOf(one)[0]);
+      expect(other).not.toBe(own);
+      expect(tableOf(own)).toBeDefined();
+      expect(tableOf(other)).toBe(tableOf(own));
+      files.close();
+    });
+  });
+
+  it('are of no other key', async () => {
+    await withFiles([writeList(authority)], async (paths) => {
+      const { files } = filesAt(paths);
+      await Promise.all([files.open(authority.certificate), files.open(otherKey)]);
+      expect(files.listsOf(otherKey)).toMatchObject([{ code: 'wrong_signer' }]);
+      expect(files.listsOf(authority.certificate).every(isUsable)).toBe(true);
+      files.close();
+    });
+  });
+
+  it('are opened again when their file changes, and those of other files stay', async () => {
+    const both = pem(writeList(authority)) + pem(writeList(second));
+    await withFiles([writeList(authority, { revoked: [[1]] }), both], async (paths) => {
+      const { files, changes } = filesAt(paths);
+      await files.open(authority.certificate);
+      const before = files.listsOf(authority.certificate);
+      await replace(
+        paths[0] as string,
+        writeList(authority, { thisUpdate: Date.now() - hour / 2 }),
+        () => changes.count > 1,
+      );
+      const after = files.listsOf(authority.certificate);
+      expect([before.length, after.length]).toEqual([2, 2]);
+      expect(after[0]).not.toBe(before[0]);
+      expect(after[1]).toBe(before[1]);
+      files.close();
+    });
+  });
+
+  it('are not opened again for the keys that have signed none, until one of these is needed', async () => {
+    await withFiles([writeList(authority)], async (paths) => {
+      const { files, changes } = filesAt(paths);
+      await Promise.all([files.open(authority.certificate), files.open(otherKey)]);
+      await replace(paths[0] as string, writeList(authority, { revoked: [[1]] }), () => changes.count === 4);
+      expect(files.open(authority.certificate)).toBeUndefined();
+      expect(files.listsOf(otherKey)).toEqual([]);
+      await files.open(otherKey);
+      expect(files.listsOf(otherKey)).toMatchObject([{ code: 'wrong_signer' }]);
+      files.close();
+    });
+  });
+});
