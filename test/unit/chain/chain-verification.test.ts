@@ -284,6 +284,24 @@ it('as many outcomes are kept as the limit says', async () => {
   expect(chain.verify(new ClientCertificate(one.der), now)).not.toBe(first);
 });
 
+it('the clients of one authority do not remove the outcomes of another one', async () => {
+  const anchors = new AuthoritySource([root.cert], 'authorities', () => undefined);
+  const chain = new ChainVerification(anchors, undefined, 4);
+  const [good, bad] = await Promise.all([authority('CN=Good', root), authority('CN=Bad', root)]);
+  const { der: leaf } = await client('CN=client', good);
+  const now = Date.now();
+  expect(chain.verify(new ClientCertificate(leaf, { intermediates: [good.der] }), now)).toHaveProperty(
+    'path',
+  );
+  for (let number = 0; number < 6; number += 1) {
+    const other = await client(`CN=client ${number}`, bad);
+    const sent = new ClientCertificate(other.der, { intermediates: [bad.der] });
+    expect(chain.verify(sent, now)).toHaveProperty('path');
+  }
+  // A resumed session has lost the intermediates.
+  expect(chain.verify(new ClientCertificate(leaf), now)).toHaveProperty('path');
+});
+
 it('the names of what came with a certificate are part of what its path may cost', async () => {
   const large = Array.from({ length: 36 }, (_, at) => `OU=${at}`).join(', ');
   const sent = await Promise.all(Array.from({ length: 10 }, () => authority(large)));

@@ -33,6 +33,10 @@ interface NotAccepted {
 interface KeptStatus {
   readonly status: PathStatus;
   readonly generation: number;
+  /** When it was found out, in milliseconds since the epoch. */
+  readonly from: number;
+  /** When it ends, in milliseconds of the monotonic clock: the wall clock can be set back. */
+  readonly ends: number;
 }
 
 /**
@@ -199,9 +203,14 @@ export class ChainCheck {
   }
 
   #statusOf({ statusChecker }: StatusRule, path: readonly PathCertificate[], now: number): PathStatus {
-    const found = this.#keptFor(path, now) ?? statusChecker.statusOf(path, now);
-    this.#kept.set(path, { status: found, generation: statusChecker.generation });
-    return found;
+    const kept = this.#keptFor(path, now);
+    if (kept !== undefined) {
+      return kept;
+    }
+    const status = statusChecker.statusOf(path, now);
+    const ends = performance.now() + status.validUntil - now;
+    this.#kept.set(path, { status, generation: statusChecker.generation, from: now, ends });
+    return status;
   }
 
   #keptFor(path: readonly PathCertificate[], now: number): PathStatus | undefined {
@@ -209,7 +218,9 @@ export class ChainCheck {
     const isCurrent =
       kept !== undefined &&
       kept.generation === this.#rule?.statusChecker.generation &&
-      now <= kept.status.validUntil;
+      kept.from <= now &&
+      now <= kept.status.validUntil &&
+      performance.now() <= kept.ends;
     return isCurrent ? kept.status : undefined;
   }
 }

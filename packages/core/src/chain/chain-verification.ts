@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { ClientCertificate, thumbprintOf } from '../certificate/client-certificate.js';
 import { hashAloneDetail } from '../certificate/parsed-certificate.js';
 import { explainUnverified } from '../certificate/verdict-check.js';
+import { GroupedLru } from '../shared/grouped-lru.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
 import type { ChainReason } from './chain-reason.js';
@@ -43,9 +44,9 @@ export class ChainVerification {
   readonly #byObject = new WeakMap<ClientCertificate, Entry>();
   /**
    * By the thumbprint: a path leads to an authority whatever else a client sends. A resumed TLS session
-   * has lost the intermediates.
+   * has lost the intermediates: the clients of one authority must not remove the paths of another one.
    */
-  readonly #accepted: LRUCache<string, Entry>;
+  readonly #accepted: GroupedLru<Entry>;
   /** By the thumbprint and what came with the certificate: another chain may lead to an authority. */
   readonly #refused: LRUCache<string, Entry>;
   /**
@@ -71,7 +72,7 @@ export class ChainVerification {
   ) {
     this.#authorities = authorities;
     this.#intermediates = intermediates;
-    this.#accepted = new LRUCache({ max: maxOutcomes });
+    this.#accepted = new GroupedLru(maxOutcomes, groupOf);
     this.#refused = new LRUCache({ max: maxOutcomes });
     this.#others = new LRUCache({ max: maxOutcomes });
     this.crlSigners = new CrlSigners(() => ({
@@ -294,6 +295,15 @@ function thumbprintsOf(accepted: Entry | undefined): readonly string[] {
 function issuersOf(accepted: Entry | undefined): readonly Uint8Array[] {
   const outcome = accepted?.outcome;
   return outcome === undefined || 'why' in outcome ? [] : outcome.path.slice(1).map(({ der }) => der);
+}
+
+/** The name and the key of the authority right below the trust anchor, or of the anchor if there is none. */
+function groupOf({ outcome }: Entry): string {
+  const path = 'why' in outcome ? [] : outcome.path;
+  const authority = path.length > 2 ? path.at(-2) : path.at(-1);
+  return authority === undefined
+    ? ''
+    : `${Buffer.from(authority.publicKey).toString('base64')} ${authority.subjectName}`;
 }
 
 const hashAlone: ChainReason = { code: 'hash_alone', why: hashAloneDetail };
