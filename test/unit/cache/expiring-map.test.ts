@@ -124,3 +124,15 @@ it('says nothing of values that are forgotten at their time', () => {
   expect(keysOf(map)).toEqual(['d']);
   expect(onForgotten).not.toHaveBeenCalled();
 });
+
+it('forgets nothing while the clock gives no number', () => {
+  const map = mapOf(10, ['a']);
+  vi.spyOn(performance, 'now').mockReturnValue(Number.NaN);
+  map.set('b', value());
+  expect([map.get('a'), map.get('b'), keysOf(map)]).toEqual([
+    expect.anything(),
+    expect.anything(),
+    ['a', 'b'],
+  ]);
+  vi.restoreAllMocks();
+});

@@ -35,6 +35,15 @@ it('the token of the RFC passes', () => {
   expect(outcome({})).toBe('passes');
 });
 
+it.each([
+  [{}, 'token_expired'],
+  [{ exp: undefined }, 'token_not_yet_valid'],
+])('with %j it does not pass while the clock of this process gives no number', (changed, code) => {
+  const claims = readTokenClaims({ ...token, ...changed }, issuer) as TokenClaims;
+  const rules = { issuer, audience: [aud], clockTolerance: 10 };
+  expect(() => checkClaims(claims, rules, Number.NaN, false)).toThrow(code);
+});
+
 describe('its time, by a clock that may be 10 seconds off', () => {
   it.each([
     ['exp 9 seconds ago', { exp: now - 9 }, 'passes'],

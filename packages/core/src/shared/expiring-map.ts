@@ -52,7 +52,7 @@ export class ExpiringMap<V extends Expiring> {
   get(key: string): V | undefined {
     const value = this.#values.get(key);
     // Most keys are not there: they do not even cost a look at the clock.
-    return value !== undefined && performance.now() <= value.until ? value : undefined;
+    return value !== undefined && !hasEnded(value, performance.now()) ? value : undefined;
   }
 
   /**
@@ -82,13 +82,13 @@ export class ExpiringMap<V extends Expiring> {
     this.#free();
     const now = performance.now();
     // One that was kept elsewhere expires before some that are in front of it.
-    return [...this.#values].filter(([, { until }]) => now <= until);
+    return [...this.#values].filter(([, value]) => !hasEnded(value, now));
   }
 
   #free(): void {
     const now = performance.now();
-    for (const [key, { until }] of this.#values) {
-      if (now <= until) {
+    for (const [key, value] of this.#values) {
+      if (!hasEnded(value, now)) {
         return;
       }
       this.#delete(key);
@@ -136,4 +136,9 @@ export class ExpiringMap<V extends Expiring> {
       }, FREEING_INTERVAL).unref();
     }
   }
+}
+
+/** False if a clock gave no number, so that nothing is forgotten too early. */
+function hasEnded({ until }: Expiring, now: number): boolean {
+  return now > until;
 }
