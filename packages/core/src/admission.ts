@@ -383,7 +383,7 @@ export function createRequestAdmitter({
 
     require: checkPolicy,
 
-    nextNonce: (req) => (dpop?.proofOf(req)?.proof.needsNonce === true ? dpop.latestNonce() : undefined),
+    nextNonce: (req) => (dpop?.proofOf(req) === undefined ? undefined : dpop.latestNonce()),
   };
 }
 

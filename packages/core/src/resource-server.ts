@@ -120,8 +120,9 @@ export interface ResourceServer {
   close(): Promise<void>;
   /**
    * Returns the nonce for the header `DPoP-Nonce` of the response (RFC 9449 §8.2) to a request whose
-   * proof was read and has an older nonce than the latest. Undefined for any other request. Whether the
-   * request was accepted is not looked at: call it for accepted requests alone.
+   * proof was read. Undefined for any other request, and without `dpop.nonce`. Send `Cache-Control:
+   * no-store` with it: a client that stored the response would use the nonce again when it is too old.
+   * Whether the request was accepted is not looked at: call it for accepted requests alone.
    */
   nextNonce(req: NodeRequest): string | undefined;
   /**

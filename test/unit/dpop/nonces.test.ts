@@ -15,16 +15,16 @@ const make = () => {
 
 describe('a nonce', () => {
   it.each([
-    ['at once', 0, { acceptedUntil: start + 300, isLatest: true }],
-    ['to the end of its slot', 99, { acceptedUntil: start + 300, isLatest: true }],
-    ['in the next slot, when a newer one is there', 100, { acceptedUntil: start + 300, isLatest: false }],
-    ['for maxAge', 299, { acceptedUntil: start + 300, isLatest: false }],
-    ['by a process whose clock is behind by a slot', -100, { acceptedUntil: start + 300, isLatest: true }],
+    ['at once', 0, start + 300],
+    ['to the end of its slot', 99, start + 300],
+    ['in the next slot, when a newer one is there', 100, start + 300],
+    ['for maxAge', 299, start + 300],
+    ['by a process whose clock is behind by a slot', -100, start + 300],
     ['not after maxAge', 300, undefined],
     ['not by a process whose clock is behind by more', -101, undefined],
   ])('is accepted %s', (_, later, found) => {
     const { nonces, nonce } = make();
-    expect(nonces.find(nonce, start + later)).toEqual(found);
+    expect(nonces.acceptedUntil(nonce, start + later)).toEqual(found);
   });
 
   it('is equal for all clients within a slot, and another in the next', () => {
@@ -36,13 +36,13 @@ describe('a nonce', () => {
 
   it('is found by another process with the secret', () => {
     const { nonce } = make();
-    expect(createNonces([secret], 300).find(nonce, start)).toBeDefined();
+    expect(createNonces([secret], 300).acceptedUntil(nonce, start)).toBeDefined();
   });
 
   it('is found while the secrets change, and not after', () => {
     const { nonce } = make();
-    expect(createNonces([other, secret], 300).find(nonce, start)).toBeDefined();
-    expect(createNonces([other], 300).find(nonce, start)).toBeUndefined();
+    expect(createNonces([other, secret], 300).acceptedUntil(nonce, start)).toBeDefined();
+    expect(createNonces([other], 300).acceptedUntil(nonce, start)).toBeUndefined();
     expect(createNonces([other, secret], 300).latest(start)).toBe(createNonces([other], 300).latest(start));
   });
 
@@ -62,7 +62,7 @@ describe('another text', () => {
     ['a nonce in the other alphabet', (nonce) => `+${nonce.slice(1)}`],
   ])('%s is not accepted', (_, textOf) => {
     const { nonces, nonce } = make();
-    expect(nonces.find(textOf(nonce), start)).toBeUndefined();
+    expect(nonces.acceptedUntil(textOf(nonce), start)).toBeUndefined();
   });
 
   it.each(Array.from({ length: 21 }, (_, index) => index))(
@@ -71,7 +71,7 @@ describe('another text', () => {
       const { nonces, bytes } = make();
       const changed = Buffer.from(bytes);
       changed.writeUInt8(changed.readUInt8(index) ^ 1, index);
-      expect(nonces.find(changed.toString('base64url'), start)).toBeUndefined();
+      expect(nonces.acceptedUntil(changed.toString('base64url'), start)).toBeUndefined();
     },
   );
 
@@ -79,7 +79,7 @@ describe('another text', () => {
     const { nonces, bytes } = make();
     const changed = Buffer.from(bytes);
     changed.writeUIntBE(changed.readUIntBE(0, 5) + 1, 0, 5);
-    expect(nonces.find(changed.toString('base64url'), start + 100)).toBeUndefined();
+    expect(nonces.acceptedUntil(changed.toString('base64url'), start + 100)).toBeUndefined();
   });
 });
 
@@ -88,7 +88,7 @@ it('the nonces of many slots are known in turn, as those of one', () => {
   const fresh = (slot: number) => createNonces([secret], 300).latest(start + slot * 100);
   for (const slot of [0, 1, 2, 3, 4, 5, 6, 7, 2, 0, 7]) {
     expect(nonces.latest(start + slot * 100)).toBe(fresh(slot));
-    expect(nonces.find(fresh(slot), start + slot * 100)).toMatchObject({ isLatest: true });
+    expect(nonces.acceptedUntil(fresh(slot), start + slot * 100)).toBe(start + slot * 100 + 300);
   }
 });
 

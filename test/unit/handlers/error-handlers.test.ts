@@ -38,6 +38,13 @@ describe('keepHeader()', () => {
     expect(res.getHeader('Vary')).toBe('Origin, kept');
   });
 
+  it('leaves a Cache-Control of the handler as it is, and sets it where there is none', () => {
+    const [own, none] = [response(), response()];
+    keep(own, handlerOf(own, { 'cache-control': 'private' }), 'Cache-Control')(new Error('broken'));
+    keep(none, handlerOf(none), 'Cache-Control')(new Error('broken'));
+    expect([own.getHeader('Cache-Control'), none.getHeader('Cache-Control')]).toEqual(['private', 'kept']);
+  });
+
   it('calls the handler alone if there is no error', () => {
     const res = response();
     const { end } = res;

@@ -21,7 +21,7 @@ export interface Framework<Exchange, Next> {
   urlOf(req: NodeRequest, exchange: Exchange): string | undefined;
   /** Names a header in `Vary` of the answer, of errors too. */
   addVary(exchange: Exchange, header: string): void;
-  /** Sets a header of the answer, of errors too. */
+  /** Sets a header of the answer, of errors too. An error may have a `Cache-Control` of its own. */
   setHeader(exchange: Exchange, name: string, value: string): void;
   /** Passes an accepted request on. */
   pass(next: Next): unknown;
@@ -74,6 +74,8 @@ export function createAdapterSteps<Exchange, Next>(
     const nonce = server.nextNonce(req);
     if (nonce !== undefined) {
       framework.setHeader(exchange, 'DPoP-Nonce', nonce);
+      // A stored answer would give a nonce that is too old (RFC 9449 §8.2).
+      framework.setHeader(exchange, 'Cache-Control', 'no-store');
     }
     if (server.vary !== undefined) {
       framework.addVary(exchange, server.vary);

@@ -10,7 +10,7 @@ type ErrorHandler<E> = (error: E) => void;
 /**
  * Wraps an error handler that removes the headers of a response, and keeps one of them: it is set
  * again just before the handler ends the response, unless the head is sent by then. A value of `Vary`
- * is added to the one that the handler sets.
+ * is added to the one that the handler sets, and a `Cache-Control` of the handler stays as it is.
  *
  * @param written the members that the handler writes to the error. A frozen or sealed error does not
  * permit that: the handler gets an object that inherits from it
@@ -33,7 +33,7 @@ export function keepHeader<E>(
       if (!res.headersSent) {
         if (name === 'Vary') {
           addVary(res, value);
-        } else {
+        } else if (name !== 'Cache-Control' || !res.hasHeader(name)) {
           res.setHeader(name, value);
         }
       }

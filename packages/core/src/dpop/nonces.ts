@@ -6,17 +6,11 @@ export interface Nonces {
   /** The nonce for proofs that are made from now on. */
   latest(now: number): string;
   /**
-   * Returns what is known of a nonce that was given out, in this process or another of the fleet.
-   * `undefined` for any other text, and for a nonce that is no longer accepted.
+   * Returns until when proofs with a nonce are accepted that was given out, in this process or another
+   * of the fleet: seconds since the epoch. `undefined` for any other text, and for a nonce that is no
+   * longer accepted.
    */
-  find(nonce: string, now: number): FoundNonce | undefined;
-}
-
-export interface FoundNonce {
-  /** Seconds since the epoch until which proofs with the nonce are accepted. */
-  readonly acceptedUntil: number;
-  /** Whether there is no newer one that the client should get. */
-  readonly isLatest: boolean;
+  acceptedUntil(nonce: string, now: number): number | undefined;
 }
 
 /** A nonce is given out for this share of the time for which it is accepted. */
@@ -59,7 +53,7 @@ export function createNonces(secrets: readonly string[], maxAge: number): Nonces
       return (nonce as Buffer).toString('base64url');
     },
 
-    find(nonce, now) {
+    acceptedUntil(nonce, now) {
       const bytes = Buffer.from(nonce, 'base64url');
       if (bytes.length !== NONCE_LENGTH || bytes.toString('base64url') !== nonce) {
         return undefined;
@@ -71,7 +65,7 @@ export function createNonces(secrets: readonly string[], maxAge: number): Nonces
       if (!isInTime || !noncesOf(slot).some((known) => timingSafeEqual(known, bytes))) {
         return undefined;
       }
-      return { acceptedUntil: (slot + SLOTS) * length, isLatest: slot >= latest };
+      return (slot + SLOTS) * length;
     },
   };
 }

@@ -19,8 +19,6 @@ export interface DpopProof {
   readonly acceptedUntil: number;
   /** When it would no longer be accepted, by the monotonic clock: milliseconds. */
   readonly monotonicEnd: number;
-  /** Whether the client should get a newer nonce. */
-  readonly needsNonce: boolean;
   /** Its header, as it was sent. */
   readonly header: string;
   /** The text that is signed (RFC 7515 §5.1). */
@@ -110,7 +108,7 @@ export function createProofReader(rules: ProofRules): ProofReader {
       const claims = parseMembers(text.slice(first + 1, second), 'its claims are');
       const { jti, iat } = readClaims(claims, request);
       const now = Date.now() / 1000;
-      const { acceptedUntil, needsNonce } = checkTime(claims, iat, now, rules);
+      const acceptedUntil = checkTime(claims, iat, now, rules);
       return {
         text,
         key,
@@ -118,7 +116,6 @@ export function createProofReader(rules: ProofRules): ProofReader {
         jti,
         acceptedUntil,
         monotonicEnd: performance.now() + (acceptedUntil - now) * 1000,
-        needsNonce,
         header,
         signed: text.slice(0, second),
         signature,
@@ -205,26 +202,26 @@ function readClaims(
 }
 
 /**
- * A proof is accepted for a short time, by its `iat` or by the nonce that this API gave out (RFC
- * 9449 §11.1).
+ * Returns until when a proof is accepted: for a short time, by its `iat` or by the nonce that this API
+ * gave out (RFC 9449 §11.1).
  */
 function checkTime(
   claims: Members,
   iat: number,
   now: number,
   { maxAge, clockTolerance, nonces }: ProofRules,
-): Pick<DpopProof, 'acceptedUntil' | 'needsNonce'> {
+): number {
   const end = checkLimits(claims, now, clockTolerance);
   if (nonces !== undefined) {
     const nonce = readOwnMember(claims, 'nonce');
-    const found = typeof nonce === 'string' ? nonces.find(nonce, now) : undefined;
-    if (found === undefined) {
+    const nonceEnd = typeof nonce === 'string' ? nonces.acceptedUntil(nonce, now) : undefined;
+    if (nonceEnd === undefined) {
       throw refused(
         'dpop_nonce_required',
         nonce === undefined ? 'the proof has no nonce' : 'its nonce is too old, or was not given out here',
       );
     }
-    return { acceptedUntil: Math.min(found.acceptedUntil, end), needsNonce: !found.isLatest };
+    return Math.min(nonceEnd, end);
   }
   const acceptedUntil = iat + maxAge + clockTolerance;
   if (!(iat <= now + clockTolerance)) {
@@ -233,7 +230,7 @@ function checkTime(
   if (!(acceptedUntil > now)) {
     throw refused('dpop_proof_untimely', `its iat was ${Math.floor(now - iat)} s ago`);
   }
-  return { acceptedUntil: Math.min(acceptedUntil, end), needsNonce: false };
+  return Math.min(acceptedUntil, end);
 }
 
 /**
