@@ -55,6 +55,8 @@ const log = {
   append: async () => '',
   read: async () => ({ name: undefined, lastGiven: undefined, entries: [] }),
 };
+const ofFleet = { publish: async () => 0, subscribe: async () => 0 };
+const lock = { acquire: async () => true, release: async () => undefined };
 const proofs = { add: async () => true };
 const expired = await createTestCertificate({ notBefore: new Date(0), notAfter: new Date(1_000) });
 // Without a verdict on its chain: rules by names look at it, and requireVerified refuses it.
@@ -103,8 +105,10 @@ export const beside: Readonly<Record<string, object>> = {
   issuers: { issuer: undefined, clientId: undefined, clientSecret: undefined },
   'cache.refreshAhead': { cache: { maxAge: 86_400 } },
   'revocations.secret': {
-    revocations: { channel: { publish: async () => 0, subscribe: async () => 0 }, secret },
+    revocations: { channel: ofFleet, secret },
   },
+  'revocations.maxAgeWhileUnsynced': { revocations: { channel: ofFleet, secret } },
+  'sharedCache.lockTimeout': { sharedCache: { store, secret, lock } },
   'revocations.jwtsWithUnknownRevocation': { revocations: { log, secret } },
   'revocations.maxWait': { revocations: { log, secret } },
   ...ofStatus('mode', 'ca', 'crlFiles', 'origins', 'refreshInterval', 'timeout', 'maxSize', 'nonce'),

@@ -1,6 +1,7 @@
 import { MAX_ANSWER_LIFE, type SharedLock, type SharedStore } from '../cache/shared-cache.js';
-import { createMismatch } from '../shared/option-errors.js';
+import { createMismatch, createMissingRequirement } from '../shared/option-errors.js';
 import {
+  type OptionReader,
   type OptionsOf,
   optional,
   optionGroup,
@@ -88,14 +89,25 @@ export const sharedCacheOptions = optionGroup({
    */
   timeout: seconds({ min: 0.005, max: 5, default: 0.5 }),
   /**
-   * Seconds for which other processes wait for the process that holds the lock. Default 2; from
-   * 0.05 to 30.
+   * Seconds for which other processes wait for the process that holds the lock. Refused without `lock`.
+   * Default 2; from 0.05 to 30.
    */
   lockTimeout: seconds({ min: 0.05, max: 30, default: 2 }),
 });
 
 /** A tier of the cache that processes share. */
 export interface SharedCacheOptions extends OptionsOf<typeof sharedCacheOptions> {}
+
+/** Reads the group `sharedCache`. Throws `ConfigurationError`. */
+export function resolveSharedCache(
+  given: OptionReader<typeof sharedCacheOptions>,
+): SettingsOf<typeof sharedCacheOptions> {
+  const settings = given.settings();
+  if (!given.isUnwritten('lockTimeout') && settings.lock === undefined) {
+    throw createMissingRequirement(given.pathOf('lockTimeout'), given.pathOf('lock'));
+  }
+  return settings;
+}
 
 /** Throws `ConfigurationError` for a setting that another one leaves without effect. */
 export function requireUsefulTimes({

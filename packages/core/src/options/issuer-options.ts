@@ -206,8 +206,8 @@ export const issuerOptions = optionGroup({
    */
   issuer: optional(issuerUrl, { requiredInWords: '', environment: 'MTLS_BOUND_ISSUER' }),
   /**
-   * Seconds after which the discovered metadata are read again, in the background. Default 3,600;
-   * from 1 to 86,400.
+   * Seconds after which the discovered metadata are read again, in the background. Not next to
+   * `authorizationServerMetadata`. Default 3,600; from 1 to 86,400.
    */
   authorizationServerMetadataMaxAge: seconds({ min: 1, max: 86_400, default: 3_600 }),
   /**
@@ -323,6 +323,12 @@ export function resolveIssuer(given: IssuerReader): IssuerSettings {
     );
   }
   const authorizationServerMetadata = given.get('authorizationServerMetadata');
+  if (authorizationServerMetadata !== undefined && !given.isUnwritten('authorizationServerMetadataMaxAge')) {
+    throw createConflict(
+      given.pathOf('authorizationServerMetadataMaxAge'),
+      'authorizationServerMetadata, which are not read again',
+    );
+  }
   const tokens = given.get('tokens');
   refuseMissingEndpoints(given.pathOf('authorizationServerMetadata'), authorizationServerMetadata, tokens);
   return Object.freeze({

@@ -55,6 +55,7 @@ import {
   type CacheOptions,
   cacheOptions,
   requireUsefulTimes,
+  resolveSharedCache,
   type SharedCacheOptions,
   sharedCacheOptions,
 } from './cache-options.js';
@@ -232,7 +233,8 @@ export const resourceServerOptions = optionGroup({
   /**
    * What happens with a request that is refused. `answer`: the middleware answers it. `next`: the
    * error handling of Express or Koa answers it, and gets an `HttpRefusal` by `next(error)` or as a
-   * thrown error. Default `answer`.
+   * thrown error. `revocationEndpoint()` and `sharedSignals()` always answer by themselves, as their
+   * standards require. Default `answer`.
    */
   onRefused: withDefault(oneOf('answer', 'next'), 'answer'),
   /**
@@ -320,7 +322,9 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     maxListedClients: given.get('maxListedClients'),
     clockTolerance: given.get('clockTolerance'),
     cache,
-    sharedCache: given.get('sharedCache'),
+    sharedCache: given.isUnwritten('sharedCache')
+      ? undefined
+      : resolveSharedCache(given.nested('sharedCache')),
     revocations: resolveRevocations(given.nested('revocations'), cache, !given.isUnwritten('sharedCache')),
     floodGuard: given.isExactly('floodGuard', false)
       ? undefined

@@ -33,8 +33,8 @@ export const revocationOptions = optionGroup({
   }),
   /**
    * Encrypts and authenticates the entries and messages: at least 32 characters, the same in each
-   * process. To replace the secret, give a list: the first one seals, each one opens. Required with
-   * `log` and `channel`.
+   * process. To replace the secret, give a list: the first one seals, each one opens. Refused without
+   * `log` and `channel`. Required with `log` and `channel`.
    */
   secret: optional(secretList, { requiredInWords: ' with `log` and `channel`' }),
   /**
@@ -49,7 +49,8 @@ export const revocationOptions = optionGroup({
   /**
    * Limits `cache.maxAge` while the process does not receive revocations: cached introspection
    * answers are used for at most this many seconds. With `log` it is at least 2, and JWTs are accepted
-   * if the log was read within this time. Default 5; from 0 to 3,600.
+   * if the log was read within this time. Refused without `log` and `channel`. Default 5; from 0 to
+   * 3,600.
    */
   maxAgeWhileUnsynced: seconds({ min: 0, max: 3_600, default: 5 }),
   /**
@@ -60,7 +61,8 @@ export const revocationOptions = optionGroup({
   jwtsWithUnknownRevocation: withDefault(oneOf('refuse', 'accept'), 'refuse'),
   /**
    * Longest time in seconds for which a request with a JWT waits until this process reads the log
-   * again. After that it gets 503. Refused without `log`. Default 2; from 0 to 30.
+   * again. After that it gets 503. Refused without `log`, and with `jwtsWithUnknownRevocation:
+   * 'accept'`, with which no request waits. Default 2; from 0 to 30.
    */
   maxWait: seconds({ min: 0, max: 30, default: 2 }),
 });
@@ -95,10 +97,19 @@ export function resolveRevocations(
     throw createConflict('revocations.channel', 'revocations.log');
   }
   const secrets = (log ?? channel) === undefined ? [] : given.getRequired('secret');
+  for (const name of ['secret', 'maxAgeWhileUnsynced'] as const) {
+    if (!given.isUnwritten(name) && log === undefined && channel === undefined) {
+      throw createMissingRequirement(`revocations.${name}`, 'revocations.log or revocations.channel');
+    }
+  }
   for (const name of ['jwtsWithUnknownRevocation', 'maxWait'] as const) {
     if (!given.isUnwritten(name) && log === undefined) {
       throw createMissingRequirement(`revocations.${name}`, 'revocations.log');
     }
+  }
+  if (jwtsWithUnknownRevocation === 'accept' && !given.isUnwritten('maxWait')) {
+    const other = "revocations.jwtsWithUnknownRevocation: 'accept', with which no request waits";
+    throw createConflict('revocations.maxWait', other);
   }
   if (log !== undefined) {
     checkOption('revocations.maxAgeWhileUnsynced', seconds({ min: 2, max: 3_600 }), maxAgeWhileUnsynced);
