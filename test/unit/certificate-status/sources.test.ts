@@ -560,6 +560,32 @@ describe('a revocation list at a URI', () => {
     expect(changes()).toBe(1);
   });
 
+  it('is fetched without its ETag after three requests with it, which may be that of another list', async () => {
+    const { status, load, answers, asked } = start();
+    answers.set(uri, list());
+    await load();
+    answers.set(uri, 'unchanged');
+    for (let count = 0; count < 3; count += 1) {
+      vi.advanceTimersByTime(2 * interval);
+      await load();
+    }
+    expect(status()).toMatchObject({ state: 'good' });
+    for (const answer of [notFound, list({ revoked: [[7]], thisUpdate: Date.now() })]) {
+      vi.advanceTimersByTime(2 * interval);
+      answers.set(uri, answer);
+      await load();
+    }
+    expect(status()).toMatchObject({ state: 'revoked' });
+    vi.advanceTimersByTime(2 * interval);
+    await load();
+    expect(asked.map(([, { etag }]) => etag)).toEqual([
+      undefined,
+      ...['"1"', '"1"', '"1"'],
+      ...[undefined, undefined],
+      '"6"',
+    ]);
+  });
+
   describe('by a key for lists alone', () => {
     const forLists = writeAuthority();
     const renewed = { ...writeAuthority(), key: forLists.key };

@@ -40,6 +40,12 @@ const LISTS_OF_MAX_SIZE = 16;
  */
 const MAX_KINDS = 8;
 
+/**
+ * After so many requests with the ETag of its list one without it follows: the ETag may not be that of the
+ * list, as anybody on the way may have exchanged one of both.
+ */
+const MAX_WITH_ETAG = 3;
+
 /** removeFromCRL: the certificate is no longer on hold (RFC 5280 §5.3.1). In delta lists alone. */
 const REMOVED = 8;
 
@@ -232,9 +238,15 @@ export class CrlSource implements StatusSource {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
+    let withEtag = 0;
     const record = new RefreshedValue<FetchedLists>({
-      ask: (previous, urgency) =>
-        this.#fetchList(issuer, points, uri, previous, { authority: owner.name, urgency }),
+      ask: async (previous, urgency) => {
+        const etag = withEtag < MAX_WITH_ETAG ? previous?.etag : undefined;
+        const place = { authority: owner.name, urgency, etag };
+        const fetched = await this.#fetchList(issuer, points, uri, previous, place);
+        withEtag = etag === undefined ? 0 : withEtag + 1;
+        return fetched;
+      },
       until: ({ latest }) => latest.nextUpdate,
       interval: settings.refreshInterval,
       onChange: () => {
@@ -252,7 +264,7 @@ export class CrlSource implements StatusSource {
     points: DistributionPoints,
     uri: string,
     previous: FetchedLists | undefined,
-    place: Pick<StatusRequest, 'authority' | 'urgency'>,
+    place: Pick<StatusRequest, 'authority' | 'urgency' | 'etag'>,
   ): Promise<FetchedLists> {
     const { fetcher, settings, clockTolerance } = this.#parts;
     const shown = `the revocation list ${redactUrl(uri)}`;
@@ -261,7 +273,6 @@ export class CrlSource implements StatusSource {
         ...place,
         accept: 'application/pkix-crl',
         maxSize: settings.maxSize,
-        etag: previous?.etag,
       })
       .catch((error: unknown) => {
         throw new StatusError(reasonAbout(shown, reasonOfError(error)));
