@@ -78,11 +78,17 @@ interface FetchedKeySet extends KeySet {
   readonly fetchedAt: number;
 }
 
+/** A fetch that callers can wait for, as long as the metadata name this `jwks_uri`. */
+interface OpenFetch {
+  readonly uri: string;
+  readonly fetching: Promise<FetchedKeySet>;
+}
+
 /** Finds the authorization server's keys, and fetches them again when it is asked to. */
 export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): RemoteKeys {
   let latest: FetchedKeySet | undefined;
-  let next: Promise<FetchedKeySet> | undefined;
-  let running: Promise<FetchedKeySet> | undefined;
+  let next: OpenFetch | undefined;
+  let running: OpenFetch | undefined;
   let waiting = 0;
   let permits = BURST;
   let permittedAt = performance.now();
@@ -101,15 +107,15 @@ export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): Remo
     requester: RequesterFacts | undefined,
   ): Promise<FetchedKeySet> {
     await waitForPermit();
-    next = undefined;
-    const fetching = fetchKeys(uri, http, latest, requester);
-    running = fetching;
+    next = next?.uri === uri ? undefined : next;
+    const own = { uri, fetching: fetchKeys(uri, http, latest, requester) };
+    running = own;
     try {
-      const fetched = await fetching;
+      const fetched = await own.fetching;
       latest = latest === undefined || latest.askedAt < fetched.askedAt ? fetched : latest;
       return fetched;
     } finally {
-      running = running === fetching ? undefined : running;
+      running = running === own ? undefined : running;
     }
   }
 
@@ -129,8 +135,10 @@ export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): Remo
   }
 
   function scheduled(uri: string, requester: RequesterFacts | undefined): Promise<FetchedKeySet> {
-    next ??= fetchWhenPermitted(uri, requester);
-    return next;
+    if (next?.uri !== uri) {
+      next = { uri, fetching: fetchWhenPermitted(uri, requester) };
+    }
+    return next.fetching;
   }
 
   async function currentUri(mostWaiting: number, requester: RequesterFacts | undefined): Promise<string> {
@@ -146,7 +154,7 @@ export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): Remo
       const isFresh = latest?.uri === uri && age >= 0 && age < MAX_AGE;
       return latest !== undefined && isFresh
         ? latest
-        : join(mostWaiting, () => running ?? scheduled(uri, requester));
+        : join(mostWaiting, () => (running?.uri === uri ? running.fetching : scheduled(uri, requester)));
     },
     async fetchAfresh({ requester, mostWaiting = MOST_WAITING } = {}) {
       const uri = await currentUri(mostWaiting, requester);
