@@ -405,3 +405,27 @@ it('the limits of an authority that cost too much are not read now, and may be l
   expect(readAuthorityLimits(limited, isEnough(0.2))).toHaveProperty('names');
   expect(costs).toEqual([0.2, 0.2]);
 });
+
+it('the policies and mappings of each certificate below the anchor are part of what a path may cost', () => {
+  const policies = (count: number) =>
+    sequence(...Array.from({ length: count }, (_, at) => sequence(identifier(`1.2.${at}`))));
+  const mappings = (count: number) =>
+    sequence(
+      ...Array.from({ length: count }, (_, at) => sequence(identifier(`1.2.${at}`), identifier(`1.3.${at}`))),
+    );
+  const policiesOf = (count: number) => ({ extensions: { certificatePolicies: policies(count) } });
+  const above = authority('a', {
+    extensions: { certificatePolicies: policies(100), policyMappings: mappings(60) },
+  });
+  const path = [client(policiesOf(40)), above, root(policiesOf(1_000))];
+  const costs: number[] = [];
+  explainInvalidPath(path, NOW, undefined, (cost) => costs.push(cost) > 0);
+  // 50 at the cost of one, with those of the level above: anyPolicy, then 100 policies.
+  expect(costs).toEqual([161 / 50, 140 / 50]);
+  const tooMany = {
+    code: 'too_much_work',
+    why: expect.stringContaining('too many policies and policy mappings'),
+  };
+  expect(explainInvalidPath(path, NOW, undefined, (cost) => cost < 3)).toMatchObject(tooMany);
+  expect(explainInvalidPath(path, NOW, undefined, (cost) => cost > 3)).toMatchObject(tooMany);
+});

@@ -263,3 +263,22 @@ it('a client alone below its anchor may need no policy', () => {
     'valid',
   ]);
 });
+
+it('the policies and mappings that are gone through are counted, those above a certificate too', () => {
+  const valid = new ValidPolicies(3);
+  const above = certificate({
+    policies: [any, gold],
+    mappings: [
+      [gold, silver],
+      [gold, '1.2.3'],
+      [silver, silver],
+    ],
+  });
+  expect(valid.countItems(certificate({}))).toBe(0);
+  // A path begins with anyPolicy.
+  expect(valid.countItems(above)).toBe(1 + 2 + 3);
+  expect(valid.processIntermediate(above)).toBeUndefined();
+  // anyPolicy, two for gold and one for silver.
+  expect(valid.countItems(certificate({ policies: [any] }))).toBe(4 + 1);
+  expect(valid.countItems(certificate({ malformed: ['policyMappings'] }))).toBe(0);
+});

@@ -38,6 +38,9 @@ const clientUsages = ['2b06010505070302', '551d2500'];
 /** Comparisons of names with name constraints at the cost of a quarter of a millisecond. */
 const COMPARISONS_PER_COST = 2_000;
 
+/** Policies and policy mappings that are gone through at the cost of a quarter of a millisecond. */
+const POLICIES_PER_COST = 50;
+
 /** Takes a cost from what is left, in quarters of a millisecond. Says whether there was enough. */
 type Spend = (cost: number) => boolean;
 
@@ -51,7 +54,7 @@ const unlimited: Spend = () => true;
  * @param now milliseconds since the epoch
  * @param explainKeyUsage says why the key usage of the first certificate does not allow what the path is
  * needed for. The extended key usage of every certificate, if it has one, must allow client authentication
- * @param spend limits what name constraints may cost: an authority of the client may have many
+ * @param spend limits what name constraints and policies may cost: an authority of the client may have many
  */
 export function explainInvalidPath(
   path: readonly PathCertificate[],
@@ -81,7 +84,7 @@ export function explainInvalidPath(
       explainUnusable(authority, now) ??
       (isAnchor ? undefined : explainSignature(authority)) ??
       (isAnchor || isSelfIssued(authority) ? undefined : explainNames(authority, constraints, spend)) ??
-      (isAnchor ? undefined : becauseOfPolicies(policies.processIntermediate(authority))) ??
+      (isAnchor ? undefined : explainPolicies(policies, authority, 'processIntermediate', spend)) ??
       ('why' in limits ? limits : undefined);
     if (fault !== undefined) {
       return ofAuthority(authority, fault);
@@ -98,7 +101,7 @@ export function explainInvalidPath(
     explainUnusable(leaf, now) ??
     explainSignature(leaf) ??
     explainNames(leaf, constraints, spend) ??
-    becauseOfPolicies(policies.processLast(leaf)) ??
+    explainPolicies(policies, leaf, 'processLast', spend) ??
     explainKeyUsage(leaf)
   );
 }
@@ -107,7 +110,16 @@ function reason(code: ChainReasonCode, why: string): ChainReason {
   return { code, why };
 }
 
-function becauseOfPolicies(why: string | undefined): ChainReason | undefined {
+function explainPolicies(
+  policies: ValidPolicies,
+  certificate: PathCertificate,
+  process: 'processIntermediate' | 'processLast',
+  spend: Spend,
+): ChainReason | undefined {
+  if (!spend(policies.countItems(certificate) / POLICIES_PER_COST)) {
+    return reason('too_much_work', 'it has too many policies and policy mappings');
+  }
+  const why = policies[process](certificate);
   return why === undefined ? undefined : reason('policies', why);
 }
 

@@ -1,3 +1,4 @@
+import { sequenceOf } from '../certificate/der-members.js';
 import {
   extensionOf,
   pathExtensionIds,
@@ -15,7 +16,7 @@ const anyPolicy = '551d2000';
  * The policies of a path (RFC 5280 §6.1, in the form of RFC 9618). Every policy is acceptable to the
  * user, and none need be there: what counts are the demands of the authorities themselves. So of the
  * graph of policies only its last level is kept: by each valid policy, those that the next
- * certificate may name for it. Its cost is linear in the size of the certificates.
+ * certificate may name for it. The work for each certificate is linear in what `countItems()` returns.
  */
 export class ValidPolicies {
   #level: ReadonlyMap<string, ReadonlySet<string>> = new Map([[anyPolicy, new Set([anyPolicy])]]);
@@ -31,6 +32,17 @@ export class ValidPolicies {
     this.#untilExplicit = length + 1;
     this.#untilNoMapping = length + 1;
     this.#untilNoAny = length + 1;
+  }
+
+  /**
+   * Policies and mappings that are gone through to process a certificate: its own, and those before it. 0 for
+   * one that has none.
+   */
+  countItems({ extensions }: PathCertificate): number {
+    const own = [pathExtensionIds.certificatePolicies, pathExtensionIds.policyMappings]
+      .map((id) => sequenceOf(extensions.get(id)?.value)?.length ?? 0)
+      .reduce((sum, count) => sum + count, 0);
+    return own === 0 ? 0 : [...this.#level.values()].reduce((sum, { size }) => sum + size, own);
   }
 
   /** Processes an intermediate certificate. Says why the path is refused. */
@@ -100,15 +112,26 @@ export class ValidPolicies {
 
   #mapped(mappings: readonly (readonly [string, string])[]): ReadonlyMap<string, ReadonlySet<string>> {
     const level = new Map(this.#level);
-    for (const from of new Set(mappings.map(([policy]) => policy))) {
+    for (const [from, expected] of groupMappings(mappings)) {
       if (this.#untilNoMapping === 0) {
         level.delete(from);
       } else if (level.has(from) || level.has(anyPolicy)) {
-        level.set(from, new Set(mappings.filter(([policy]) => policy === from).map(([, to]) => to)));
+        level.set(from, expected);
       }
     }
     return level;
   }
+}
+
+/** The policies that each policy is mapped to. */
+function groupMappings(
+  mappings: readonly (readonly [string, string])[],
+): ReadonlyMap<string, ReadonlySet<string>> {
+  const groups = new Map<string, Set<string>>();
+  for (const [from, to] of mappings) {
+    groups.set(from, (groups.get(from) ?? new Set()).add(to));
+  }
+  return groups;
 }
 
 const policyMissing = 'an authority of its path demands a policy that the path does not have';
