@@ -8,7 +8,12 @@ import type { TokenClaims } from './token/token-claims.js';
  * which identifies it.
  */
 export interface AbortSignalRegistry {
-  of(req: NodeRequest, tokenClaims: TokenClaims, turn: number): AbortSignal;
+  of(
+    req: NodeRequest,
+    tokenClaims: TokenClaims,
+    turn: number,
+    certificate: ClientCertificate | undefined,
+  ): AbortSignal;
   follow(req: NodeRequest, tokenClaims: TokenClaims, turn: number): void;
   refuseRevokedSince(req: NodeRequest, tokenClaims: TokenClaims, sinceTurn: number): void;
 }
@@ -110,7 +115,7 @@ export class Authorization {
    */
   get signal(): AbortSignal {
     const latest = Authorization.latest(this);
-    return latest.#abortSignals.of(latest.#request, latest.#tokenClaims, latest.#turn);
+    return latest.#abortSignals.of(latest.#request, latest.#tokenClaims, latest.#turn, latest.certificate);
   }
 
   /**

@@ -10,12 +10,14 @@ import { FloodGuard, placesPerClient } from './authorization-server/flood-guard.
 import { createReadinessCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { maxRefreshesFor, TokenCache } from './cache/token-cache.js';
+import type { ClientCertificate } from './certificate/client-certificate.js';
 import { createSeenCertificates } from './certificate/seen-certificates.js';
 import { createDpopCheck } from './dpop/dpop-check.js';
 import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import type { ClientCertificateUse } from './observe/certificate-expiry.js';
 import { createProblemReporter } from './observe/events.js';
 import type { RevocationEvent } from './observe/revocation-sync.js';
+import type { Settings } from './options/resource-server-options.js';
 import { type ResourceServerOptions, resolveSettings } from './options/resource-server-options.js';
 import { reportUnsafeSettings } from './options/unsafe-settings.js';
 import { refuseFurtherArguments } from './policy/call-arguments.js';
@@ -23,7 +25,7 @@ import type { RoutePolicy } from './policy/route-policy.js';
 import { createRefusals, factsAtRoute, type Refusals } from './refusals.js';
 import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
-import { RequestAbortSignals } from './request/request-abort-signals.js';
+import { type CertificateRecheck, RequestAbortSignals } from './request/request-abort-signals.js';
 import { withConnectionClose } from './request/request-body.js';
 import { createRequestDecider } from './request-decider.js';
 import { createExplainer } from './response/explanation.js';
@@ -243,7 +245,11 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
     settings.floodGuard && new FloodGuard<UsableClaims>(settings.floodGuard, placesPerClient(maxConcurrent));
 
   const explainer = createExplainer(settings.certificate, settings.dpop !== undefined);
-  const abortSignals = new RequestAbortSignals(revocations, clockTolerance);
+  // Its tokens end in the other processes too. A request is refused at once, and does not wait for that.
+  const revokeCertificate = ({ thumbprint }: ClientCertificate) =>
+    ignoreRejection(revoke({ thumbprint }, 'certificate'));
+  const recheck = recheckOf(settings, revokeCertificate);
+  const abortSignals = new RequestAbortSignals(revocations, clockTolerance, recheck);
   const dpop = settings.dpop && createDpopCheck(settings.dpop, clockTolerance, report);
   const decider = createRequestDecider(
     settings,
@@ -251,8 +257,7 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
     explainer,
     abortSignals,
     dpop,
-    // Its tokens end in the other processes too. The request is refused at once, and does not wait for that.
-    ({ thumbprint }) => ignoreRejection(revoke({ thumbprint }, 'certificate')),
+    revokeCertificate,
   );
   const seenCertificates = createSeenCertificates(settings.maxListedClients);
   const refusals = createRefusals(settings, explainer, report, dpop);
@@ -353,6 +358,21 @@ function requireRequest<Request extends NodeRequest>(method: string, req: Reques
     throw new TellableError(`resourceServer.${method}(thrown, req): expected the request as req, got ${got}`);
   }
   return req;
+}
+
+/** How the certificates of open requests are looked at again; `undefined` if they are not. */
+function recheckOf(
+  { binding, certificatePolicy }: Pick<Settings, 'binding' | 'certificatePolicy'>,
+  revokeCertificate: (certificate: ClientCertificate) => void,
+): CertificateRecheck | undefined {
+  const rules = certificatePolicy?.revocationCheck;
+  // What is only reported ends no token.
+  return certificatePolicy === undefined || rules === undefined || binding === 'report'
+    ? undefined
+    : {
+        interval: rules.refreshInterval,
+        check: (certificate) => void certificatePolicy.recheck(certificate, revokeCertificate),
+      };
 }
 
 /** Answers a revocation request of a client that the policy accepts. Never rejects. */

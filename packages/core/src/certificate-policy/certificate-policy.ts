@@ -173,6 +173,14 @@ export interface CertificatePolicy {
    * wait for. Rejects with `RequestRefused`.
    */
   readonly load: (now: number) => Promise<unknown> | undefined;
+  /**
+   * Looks again at a certificate that was accepted, and calls `whenRevoked` as the policy itself does. Never
+   * rejects.
+   */
+  readonly recheck: (
+    certificate: ClientCertificate,
+    whenRevoked: (certificate: ClientCertificate) => void,
+  ) => Promise<void>;
   /** Fetches nothing from now on. */
   readonly close: () => void;
   /** How the policy finds out whether certificates are revoked; undefined if it does not. */
@@ -244,6 +252,7 @@ export function createCertificatePolicy(
       }
       throw createRefusal(code, refused);
     }
+    chain?.noteAccepted(shown);
     const certificate = chainResult?.certificate ?? shown;
     if (
       requireVerified &&
@@ -288,9 +297,18 @@ export function createCertificatePolicy(
     await loading;
     await chain?.prepareStatus(certificate, Date.now());
   };
+  const recheck: CertificatePolicy['recheck'] = async (certificate, whenRevoked) => {
+    try {
+      await prepare(certificate, Date.now());
+      check(certificate, Date.now(), whenRevoked);
+    } catch {
+      // A status that is unknown, or authorities that can not be loaded, revoke nothing.
+    }
+  };
   return Object.assign(check, {
     prepare,
     load,
+    recheck,
     close: () => chain?.close(),
     revocationCheck: chain?.revocationCheck,
   });

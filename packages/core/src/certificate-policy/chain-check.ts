@@ -106,6 +106,13 @@ export class ChainCheck {
     return !isKnown;
   }
 
+  /** Notes that a certificate is not revoked: that it was is over, such as a hold. */
+  noteAccepted({ thumbprint }: ClientCertificate): void {
+    if (this.#revoked.size > 0) {
+      this.#revoked.delete(thumbprint);
+    }
+  }
+
   /** How the status is found out; undefined if it is not. */
   get revocationCheck(): CertificateStatusSettings | undefined {
     return this.#rule?.settings;

@@ -1,3 +1,4 @@
+import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { RequestRefused, toRefusal } from '../errors.js';
 import type { Revocations } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
@@ -12,11 +13,20 @@ import { endWithRequest, noticeRequestEnds } from './request-end.js';
  */
 const MAX_TIMER = 60_000;
 
+/** Looks again whether the certificates of open requests are revoked. */
+export interface CertificateRecheck {
+  /** Seconds between two looks. */
+  readonly interval: number;
+  /** Revokes the tokens of a certificate that is revoked by now. Never throws and never rejects. */
+  readonly check: (certificate: ClientCertificate) => void;
+}
+
 /** Makes the `AbortSignal` of a request when it is asked for. */
 export class RequestAbortSignals {
   readonly #revocations: Revocations;
   /** Milliseconds. */
   readonly #clockToleranceMs: number;
+  readonly #recheck: CertificateRecheck | undefined;
   readonly #ofRequests = new WeakMap<NodeRequest, OpenRequest>();
   readonly #open = new Set<OpenRequest>();
   readonly #ignoreRequestEnds = noticeRequestEnds();
@@ -25,9 +35,11 @@ export class RequestAbortSignals {
   /**
    * @param clockTolerance seconds by which the clocks of the authorization server and of this
    * process may differ
+   * @param recheck how the certificates of open requests are looked at again. Default: they are not
    */
-  constructor(revocations: Revocations, clockTolerance: number) {
+  constructor(revocations: Revocations, clockTolerance: number, recheck?: CertificateRecheck) {
     this.#revocations = revocations;
+    this.#recheck = recheck;
     this.#clockToleranceMs = clockTolerance * 1000;
   }
 
@@ -37,8 +49,9 @@ export class RequestAbortSignals {
    *
    * @param turn the turn of `Revocations` at which it was decided that the claims may be used: all
    * revocations from before were taken into account
+   * @param certificate that of the request
    */
-  of(req: NodeRequest, tokenClaims: TokenClaims, turn: number): AbortSignal {
+  of(req: NodeRequest, tokenClaims: TokenClaims, turn: number, certificate?: ClientCertificate): AbortSignal {
     const existing = this.#ofRequests.get(req);
     if (existing !== undefined) {
       // A request may be authorized twice, by answers that differ.
@@ -52,6 +65,10 @@ export class RequestAbortSignals {
     this.#open.add(request);
     request.endWith(req);
     this.#watch(request, req, tokenClaims, turn);
+    const recheck = this.#recheck;
+    if (recheck !== undefined && certificate !== undefined) {
+      request.repeat(recheck.interval, () => recheck.check(certificate));
+    }
     return request.signal;
   }
 
@@ -176,6 +193,28 @@ class OpenRequest {
   expireAt(moment: number): void {
     this.#expiresAt = Math.min(moment, this.#expiresAt);
     this.#expireInTime();
+  }
+
+  /**
+   * Calls `act` again and again until the request ends, with this many seconds between two calls, or up to a
+   * quarter less by chance: streams that begin at once do not have their calls at once.
+   */
+  repeat(seconds: number, act: () => void): void {
+    if (this.#isEnded) {
+      return;
+    }
+    let timer: NodeJS.Timeout;
+    const schedule = (): void => {
+      timer = setTimeout(
+        () => {
+          schedule();
+          act();
+        },
+        seconds * 1_000 * (1 - Math.random() / 4),
+      ).unref();
+    };
+    schedule();
+    this.endOn(() => clearTimeout(timer));
   }
 
   abort(reason: RequestRefused): void {
