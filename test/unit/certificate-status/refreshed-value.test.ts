@@ -60,6 +60,59 @@ describe('a refreshed value', () => {
     value.close();
   });
 
+  it('that can be used for three seconds is refreshed each ten seconds, while it is used', async () => {
+    const { value, counts } = refreshed(() => Date.now() + 3_000);
+    await value.use();
+    await pass(8.9);
+    expect(counts.asked).toBe(1);
+    for (let time = 0; time < 10; time += 1) {
+      expect(value.use()).toBeUndefined();
+      await pass(10);
+    }
+    // Up to a tenth earlier by chance.
+    expect(counts.asked).toBeGreaterThanOrEqual(11);
+    expect(counts.asked).toBeLessThanOrEqual(13);
+    value.close();
+  });
+
+  it('that can be used for three seconds is not refreshed after thirty without use', async () => {
+    const { value, counts } = refreshed(() => Date.now() + 3_000);
+    await value.use();
+    await pass(60);
+    const { asked } = counts;
+    expect([3, 4]).toContain(asked);
+    await pass(5 * interval);
+    expect(counts.asked).toBe(asked);
+    const waiting = value.use();
+    expect(waiting).toBeInstanceOf(Promise);
+    await waiting;
+    expect(counts.asked).toBe(asked + 1);
+    value.close();
+  });
+
+  it('that has expired is not refreshed after ninety seconds without use', async () => {
+    const { value, counts } = refreshed(() => Date.now() - 1);
+    await value.use();
+    await pass(100);
+    const { asked } = counts;
+    expect([3, 4]).toContain(asked);
+    await pass(5 * interval);
+    expect(counts.asked).toBe(asked);
+    value.close();
+  });
+
+  it('that can not be had at first is asked for while it is used, whatever the time between', async () => {
+    const { value, counts, state } = refreshed();
+    state.fails = true;
+    await value.use();
+    await pass(10);
+    expect(value.use()).toBeUndefined();
+    expect(counts.asked).toBeGreaterThan(2);
+    await pass(2 * interval);
+    expect(value.use()).toBeUndefined();
+    value.close();
+  });
+
   it('is not refreshed once it is used no more, and then waited for', async () => {
     const { value, counts } = refreshed();
     await value.use();

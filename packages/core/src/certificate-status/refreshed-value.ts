@@ -17,8 +17,14 @@ export interface RefreshedValueParts<T> {
   readonly onFailure: (why: string) => void;
 }
 
-/** A value that is used no more is not refreshed after so many intervals. */
-const INTERVALS_UNTIL_IDLE = 3;
+/** A value that is used no more is not refreshed after so many of the times between two refreshes. */
+const PAUSES_UNTIL_IDLE = 3;
+
+/**
+ * Seconds between two refreshes at least, also of a value that can't be used for as long: its author must not
+ * choose how often it is fetched and read.
+ */
+const LEAST_PAUSE = 10;
 
 /** Seconds until the second attempt after a failure. Each further one waits twice as long. */
 const FIRST_PAUSE = 2;
@@ -118,27 +124,30 @@ export class RefreshedValue<T> {
     if (this.#isClosed) {
       return;
     }
-    this.#timer = setTimeout(() => this.#onTime(), this.#pause() * 1_000);
+    const pause = this.#pause();
+    const idleAfter = PAUSES_UNTIL_IDLE * (this.#failures > 0 ? this.#parts.interval : pause);
+    // Up to a tenth earlier by chance: a fleet does not ask at once.
+    const earlier = 1 - Math.random() / 10;
+    this.#timer = setTimeout(() => this.#onTime(idleAfter), pause * earlier * 1_000);
     this.#timer.unref();
   }
 
-  #onTime(): void {
+  #onTime(idleAfter: number): void {
     this.#timer = undefined;
     const unused = performance.now() - this.#usedAt;
-    if (unused < INTERVALS_UNTIL_IDLE * this.#parts.interval * 1_000) {
+    if (unused < idleAfter * 1_000) {
       void this.#refresh();
     }
   }
 
-  /** Seconds until the next attempt. Up to a tenth less by chance: a fleet does not ask at once. */
+  /** Seconds until the next attempt. */
   #pause(): number {
     const { interval, until } = this.#parts;
-    const earlier = 1 - Math.random() / 10;
     if (this.#failures > 0) {
-      return Math.min(interval, FIRST_PAUSE * 2 ** (this.#failures - 1)) * earlier;
+      return Math.min(interval, FIRST_PAUSE * 2 ** (this.#failures - 1));
     }
     const left = this.#value === undefined ? 0 : (until(this.#value) - Date.now()) / 1_000;
-    const pause = left > 0 ? Math.max(FIRST_PAUSE, left * PART_OF_VALIDITY) : PAUSE_WHILE_EXPIRED;
-    return Math.min(interval, pause) * earlier;
+    const pause = left > 0 ? Math.max(LEAST_PAUSE, left * PART_OF_VALIDITY) : PAUSE_WHILE_EXPIRED;
+    return Math.min(interval, pause);
   }
 }

@@ -81,7 +81,8 @@ export const certificateStatusOptions = optionGroup({
   /**
    * Seconds after which lists and OCSP answers are fetched again, in the background, also if they
    * are valid for longer. A revocation takes effect after this time at the latest, once the
-   * authority publishes it. Default 300; from 10 to 86,400.
+   * authority publishes it. Those that expire sooner are fetched sooner, every 10 seconds at most.
+   * Default 300; from 10 to 86,400.
    */
   refreshInterval: seconds({ min: 10, max: 86_400, default: 300 }),
   /**

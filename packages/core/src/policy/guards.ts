@@ -108,7 +108,7 @@ export interface Guards<Type extends GuardType> {
    * routes; otherwise 403. For the guards and handlers behind it, one that passes `authorities` counts as
    * verified. It refuses a revoked certificate on its own route, and does not revoke the tokens: only
    * the option `certificatePolicy` does. After `close()` it stops refreshing lists and OCSP answers when
-   * no request has needed them for three times `refreshInterval`.
+   * no request has needed them for three times `refreshInterval`, or earlier if they expire sooner.
    */
   requireCertificate(policy: CertificatePolicyOptions): GuardOf<Type, WithCertificate>;
   /**
