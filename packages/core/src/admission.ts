@@ -1,4 +1,4 @@
-import { type AbortSignalRegistry, Authorization } from './authorization.js';
+import { Authorization, type AuthorizationSignalRegistry } from './authorization.js';
 import type { AcceptedIssuer, ServerResolver } from './authorization-server/accepted-issuers.js';
 import type { RequesterFacts } from './authorization-server/requester.js';
 import type { TokenServer } from './authorization-server/token-server.js';
@@ -12,7 +12,7 @@ import type { RoutePolicy } from './policy/route-policy.js';
 import { factsAtRequest, factsAtRoute, type Refusals } from './refusals.js';
 import { type Credentials, readCredentials } from './request/credentials.js';
 import type { NodeRequest } from './request/node-request.js';
-import type { RequestDecider } from './request-decider.js';
+import type { RequestChecks } from './request-checks.js';
 import type { ResourceServer } from './resource-server.js';
 import type { Explainer } from './response/explanation.js';
 import type { Revocations } from './revocation/revocations.js';
@@ -38,7 +38,7 @@ export interface RequestAdmitterParts {
   readonly resolveServer: ServerResolver;
   readonly acceptedIssuerOf: (issuer: string) => AcceptedIssuer;
   readonly lookup: TokenLookup;
-  readonly decider: RequestDecider;
+  readonly checks: RequestChecks;
   readonly explainer: Pick<Explainer, 'remember'>;
   readonly dpop: Pick<DpopCheck, 'hasHeader' | 'latestNonce' | 'proofOf'> | undefined;
   readonly seenCertificates: Pick<SeenCertificates, 'note'>;
@@ -49,7 +49,7 @@ export interface RequestAdmitterParts {
    * Makes the signals of accepted requests. Each `Authorization` of this resource server carries
    * this object: by it `isOwnAuthorization` distinguishes them from those of another resource server.
    */
-  readonly abortSignals: AbortSignalRegistry;
+  readonly abortSignals: AuthorizationSignalRegistry;
 }
 
 /** Makes what admits requests: the way of a request, from its header to its `Authorization`. */
@@ -59,7 +59,7 @@ export function createRequestAdmitter({
   resolveServer,
   acceptedIssuerOf,
   lookup,
-  decider,
+  checks,
   explainer,
   dpop,
   seenCertificates,
@@ -85,7 +85,7 @@ export function createRequestAdmitter({
     }
     let preparing: Promise<unknown> | undefined;
     try {
-      preparing = decider.prepareCertificateSource();
+      preparing = checks.prepareCertificateSource();
     } catch (thrown) {
       return publishAndThrow(thrown, undefined, req);
     }
@@ -117,8 +117,8 @@ export function createRequestAdmitter({
     try {
       const { scheme, token } = credentials;
       const hash = hashOf(token);
-      certificate = decider.certificateOf(req);
-      const shown = scheme === 'DPoP' ? decider.readProof(req, hash) : undefined;
+      certificate = checks.certificateOf(req);
+      const shown = scheme === 'DPoP' ? checks.readProof(req, hash) : undefined;
       if (certificate === undefined && shown === undefined && settings.binding === 'required') {
         throw refusalWithoutProof(req);
       }
@@ -131,11 +131,11 @@ export function createRequestAdmitter({
       if (cached !== undefined) {
         publishCache(typeof cached === 'string' ? 'rejection_hit' : 'hit');
         const loading =
-          typeof cached === 'string' ? undefined : decider.prepare(cached, certificate, shown?.proof);
+          typeof cached === 'string' ? undefined : checks.prepare(cached, certificate, shown?.proof);
         if (typeof cached !== 'string' && loading !== undefined) {
           return admitLater({ tokenClaims: cached, turn }, () => loading, certificate, shown, req);
         }
-        const authorization = decider.decide(cached, certificate, shown?.proof, req, turn, now);
+        const authorization = checks.decide(cached, certificate, shown?.proof, req, turn, now);
         const proven = useUp(shown, authorization, req);
         return Authorization.isOf(proven, abortSignals, req)
           ? finish(proven, req)
@@ -146,7 +146,7 @@ export function createRequestAdmitter({
       explainer.remember(certificate);
       return admitLater(
         lookup.read(presented, 'unless-cached'),
-        (answer) => decider.prepare(answer, certificate, shown?.proof),
+        (answer) => checks.prepare(answer, certificate, shown?.proof),
         certificate,
         shown,
         req,
@@ -181,7 +181,7 @@ export function createRequestAdmitter({
       // A token that is refused anyway costs no look at a certificate.
       await loadFor(usable, load, req);
       const turn = turnOf(usable);
-      const authorization = decider.decide(answer, certificate, shown?.proof, req, turn, Date.now());
+      const authorization = checks.decide(answer, certificate, shown?.proof, req, turn, Date.now());
       const proven = await useUp(shown, authorization, req);
       refuseEnded(proven, req);
       return finish(proven, req);
@@ -235,7 +235,7 @@ export function createRequestAdmitter({
     if (shown === undefined || authorization.keyThumbprint === undefined || shown.isUsedUp) {
       return authorization;
     }
-    const proven = decider.useUp(shown.proof, authorization, req);
+    const proven = checks.useUp(shown.proof, authorization, req);
     if (!Authorization.isOf(proven, abortSignals, req)) {
       return noteUseLater(proven, shown);
     }
@@ -245,7 +245,7 @@ export function createRequestAdmitter({
 
   function finish(authorization: Authorization, req: NodeRequest): Authorization {
     seenCertificates.note(authorization);
-    publishAdmitted(authorization, req, decider.reportedFor);
+    publishAdmitted(authorization, req, checks.reportedFor);
     return authorization;
   }
 
@@ -358,9 +358,9 @@ export function createRequestAdmitter({
     // With `binding: 'report'` a request may have been accepted without its proof being used up.
     const proof = shown?.isUsedUp === true ? shown.proof : undefined;
     // The request may be checked again long after its first check.
-    await loadFor(usable, (answer) => decider.prepare(answer, certificate, proof), req);
+    await loadFor(usable, (answer) => checks.prepare(answer, certificate, proof), req);
     const answer = answerIn(usable);
-    const fresh = decider.decide(answer, certificate, proof, req, turnOf(usable), Date.now());
+    const fresh = checks.decide(answer, certificate, proof, req, turnOf(usable), Date.now());
     Authorization.replace(authorization, fresh);
     return fresh;
   }

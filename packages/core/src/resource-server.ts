@@ -23,11 +23,11 @@ import { reportUnsafeSettings } from './options/unsafe-settings.js';
 import { refuseFurtherArguments } from './policy/call-arguments.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { createRefusals, factsAtRoute, type Refusals } from './refusals.js';
+import { AuthorizationSignals, type CertificateRecheck } from './request/authorization-signals.js';
 import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
-import { type CertificateRecheck, RequestAbortSignals } from './request/request-abort-signals.js';
 import { withConnectionClose } from './request/request-body.js';
-import { createRequestDecider } from './request-decider.js';
+import { createRequestChecks } from './request-checks.js';
 import { createExplainer } from './response/explanation.js';
 import type { HttpAnswer } from './response/http-answer.js';
 import type { HttpRefusal } from './response/http-refusal.js';
@@ -249,9 +249,9 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
   const revokeCertificate = ({ thumbprint }: ClientCertificate) =>
     ignoreRejection(revoke({ thumbprint }, 'certificate'));
   const recheck = recheckOf(settings, revokeCertificate);
-  const abortSignals = new RequestAbortSignals(revocations, clockTolerance, recheck);
+  const abortSignals = new AuthorizationSignals(revocations, clockTolerance, recheck);
   const dpop = settings.dpop && createDpopCheck(settings.dpop, clockTolerance, report);
-  const decider = createRequestDecider(
+  const checks = createRequestChecks(
     settings,
     (name) => acceptedIssuerOf(name).rules,
     explainer,
@@ -266,8 +266,8 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
       ...issuers,
       {
         async ready() {
-          await decider.prepareCertificateSource();
-          await decider.ready();
+          await checks.prepareCertificateSource();
+          await checks.ready();
         },
       },
     ],
@@ -287,7 +287,7 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
     resolveServer: createServerResolver(issuers, settings.selectIssuer),
     acceptedIssuerOf,
     lookup: createTokenLookup(cache, floodGuard, refuseWhenClosed),
-    decider,
+    checks,
     explainer,
     dpop,
     seenCertificates,
@@ -303,7 +303,7 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
     property: settings.property,
     issuers: issuerNames,
     answerResourceMetadata: settings.resourceMetadata?.answerTo,
-    reported: decider.reported,
+    reported: checks.reported,
     clientCertificates: seenCertificates.uses,
 
     revoke: (revocation: Revocation, from?: unknown) =>

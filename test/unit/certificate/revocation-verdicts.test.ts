@@ -17,7 +17,7 @@ import {
 } from '@mtls-bound/core';
 import { describe, expect, it, vi } from 'vitest';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
-import { createVerdictCheck } from '../../../packages/core/src/certificate/verdict-check.js';
+import { createNameTrustCheck } from '../../../packages/core/src/certificate/name-trust.js';
 import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
 import { ChainVerification } from '../../../packages/core/src/chain/chain-verification.js';
 import { ProxyRecognition } from '../../../packages/core/src/trusted-proxy/named-proxy.js';
@@ -255,7 +255,7 @@ it.each<[string, object, boolean]>([
   ['not judged, and maybe revoked', { mayBeRevoked: true }, false],
   ['refused', { verified: false, mayBeRevoked: false }, false],
 ])('a rule by names and a certificate that is %s', (_title, facts, accepted) => {
-  const check = createVerdictCheck('subject');
+  const check = createNameTrustCheck('subject');
   const run = () => check(new ClientCertificate(der, facts));
   if (accepted) {
     expect(run).not.toThrow();

@@ -75,9 +75,6 @@ export interface SharedRejection {
 const FIRST_WAIT = 15;
 const LONGEST_WAIT = 500;
 
-/** Seconds that the options of an answer's life accept at most. */
-export const MAX_ANSWER_LIFE = { maxAge: 86_400, staleIfError: 86_400 } as const;
-
 const breakerRules = { maxFailures: 5, probeInterval: 1 };
 
 /**

@@ -8,6 +8,7 @@ import {
   isSameName,
 } from '../certificate/distinguished-name.js';
 import { x509, x509Library } from '../certificate/lazy-x509.js';
+import { createNameTrustCheck, explainUnverified } from '../certificate/name-trust.js';
 import {
   hashAloneDetail,
   type ParsedCertificate,
@@ -16,7 +17,6 @@ import {
 } from '../certificate/parsed-certificate.js';
 import { patchTlsHandles } from '../certificate/sent-chain.js';
 import { type Validity, validityOf } from '../certificate/validity.js';
-import { createVerdictCheck, explainUnverified } from '../certificate/verdict-check.js';
 import type { JsonName } from '../certificate/x509-library.js';
 import { createStatusChecker } from '../certificate-status/status-checker.js';
 import {
@@ -224,7 +224,7 @@ export function createCertificatePolicy(
   const rules = contentRules(content, given.pathOf('san'));
   const code = refusalStatus === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isUnwritten(name)).map((name) => given.pathOf(name));
-  const refuseBadVerdict = byName.length > 0 ? createVerdictCheck(byName.join(', '), code) : undefined;
+  const refuseBadVerdict = byName.length > 0 ? createNameTrustCheck(byName.join(', '), code) : undefined;
   const chain = chainCheckOf(given, { authorities, intermediates }, clockTolerance);
   if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
     return undefined;

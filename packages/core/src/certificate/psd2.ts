@@ -2,8 +2,8 @@ import { RequestRefused } from '../errors.js';
 import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { x509, x509Library } from './lazy-x509.js';
+import { createNameTrustCheck } from './name-trust.js';
 import { type ParsedCertificate, parseWholeCertificate, readExtension } from './parsed-certificate.js';
-import { createVerdictCheck } from './verdict-check.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
 export type Psd2Role = 'PSP_AS' | 'PSP_PI' | 'PSP_AI' | 'PSP_IC';
@@ -35,7 +35,7 @@ export async function psd2Roles(certificate: ClientCertificate): Promise<readonl
   return readPsd2Roles(certificate);
 }
 
-const refuseBadVerdict = createVerdictCheck('psd2Roles()');
+const refuseBadVerdict = createNameTrustCheck('psd2Roles()');
 
 /**
  * Reads the roles, for code that has waited for `x509.load()` and has checked the chain. Throws

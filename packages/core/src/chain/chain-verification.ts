@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { ClientCertificate, thumbprintOf } from '../certificate/client-certificate.js';
+import { explainUnverified } from '../certificate/name-trust.js';
 import { hashAloneDetail } from '../certificate/parsed-certificate.js';
-import { explainUnverified } from '../certificate/verdict-check.js';
 import { GroupedLru } from '../shared/grouped-lru.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';

@@ -1,4 +1,4 @@
-import { MAX_ANSWER_LIFE, type SharedLock, type SharedStore } from '../cache/shared-cache.js';
+import type { SharedLock, SharedStore } from '../cache/shared-cache.js';
 import { createMismatch, createMissingRequirement } from '../shared/option-errors.js';
 import {
   type OptionReader,
@@ -15,6 +15,9 @@ import { type OptionRule, secretList, withMethods } from '../shared/option-rules
 const store: OptionRule<SharedStore> = withMethods('a Keyv instance', 'get', 'set');
 const lock: OptionRule<SharedLock> = withMethods('redisLock(client)', 'acquire', 'release');
 
+/** Seconds that an answer is used at most, and seconds more while the authorization server is away. */
+const LONGEST_USE = { maxAge: 86_400, staleIfError: 86_400 } as const;
+
 export const cacheOptions = optionGroup({
   /**
    * Seconds for which the cached answer about an active token is used, never beyond the token's
@@ -24,7 +27,7 @@ export const cacheOptions = optionGroup({
    */
   maxAge: seconds({
     min: 0,
-    max: MAX_ANSWER_LIFE.maxAge,
+    max: LONGEST_USE.maxAge,
     default: 60,
     limitsNote: ', with `sharedCache` and `revocations.log` at most `revocations.maxTokenLifetime`',
   }),
@@ -56,7 +59,7 @@ export const cacheOptions = optionGroup({
    */
   staleIfError: seconds({
     min: 0,
-    max: MAX_ANSWER_LIFE.staleIfError,
+    max: LONGEST_USE.staleIfError,
     default: 0,
     limitsNote: ', with a `profile` or `maxAge: 0` 0 alone',
   }),

@@ -2,9 +2,9 @@ import type { Authorization, WithCertificate } from '../authorization.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509 } from '../certificate/lazy-x509.js';
+import { createNameTrustCheck } from '../certificate/name-trust.js';
 import { type ParsedCertificate, parseWholeCertificate } from '../certificate/parsed-certificate.js';
 import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
-import { createVerdictCheck } from '../certificate/verdict-check.js';
 import {
   type CertificatePolicy,
   type CertificatePolicyOptions,
@@ -176,7 +176,7 @@ function lookingInto(
   check: (authorization: Authorization) => void,
 ): RoutePolicy<WithCertificate> {
   x509.preload();
-  const refuseBadVerdict = createVerdictCheck(calledAs);
+  const refuseBadVerdict = createNameTrustCheck(calledAs);
   const policy = createRoutePolicy<WithCertificate>((authorization) => {
     if (authorization.certificate !== undefined) {
       refuseBadVerdict(authorization.certificate);

@@ -21,8 +21,11 @@ export interface CertificateRecheck {
   readonly check: (certificate: ClientCertificate) => void;
 }
 
-/** Makes the `AbortSignal` of a request when it is asked for. */
-export class RequestAbortSignals {
+/**
+ * Makes the `AbortSignal` of an accepted request when it is asked for. It fires when the token expires or
+ * is revoked while the request is served, and not when the request ends.
+ */
+export class AuthorizationSignals {
   readonly #revocations: Revocations;
   /** Milliseconds. */
   readonly #clockToleranceMs: number;

@@ -1,4 +1,4 @@
-import { type AbortSignalRegistry, Authorization } from './authorization.js';
+import { Authorization, type AuthorizationSignalRegistry } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
 import { checkTls, watchTls } from './certificate/tls-profile.js';
@@ -25,10 +25,10 @@ import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { readTokenRejection } from './token/token-rejection.js';
 
 /**
- * Decides on every request: reads what it shows, and, after the cache has given what is known of the token,
- * compares the two.
+ * The checks of a request, which `admission.ts` calls in order: they read what the request shows, and
+ * compare it with what is known of the token.
  */
-export interface RequestDecider {
+export interface RequestChecks {
   /**
    * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with
    * `RequestRefused`. Nothing is loaded for a request without a certificate: `decide()` refuses it
@@ -88,14 +88,14 @@ export interface RequestDecider {
   readonly reportedFor: (req: NodeRequest) => RefusalCode | undefined;
 }
 
-export function createRequestDecider(
+export function createRequestChecks(
   settings: Settings,
   rulesOf: (issuer: string) => ClaimRules,
   { explain }: Pick<Explainer, 'explain'>,
-  abortSignals: AbortSignalRegistry,
+  abortSignals: AuthorizationSignalRegistry,
   dpop: DpopCheck | undefined,
   revokeCertificate: (certificate: ClientCertificate) => void,
-): RequestDecider {
+): RequestChecks {
   const { binding, certificatePolicy, profile } = settings;
   const methods = dpop === undefined ? [certificateMethod] : [certificateMethod, createKeyMethod(dpop)];
   // Not frozen: V8 walks a frozen list the slow way.

@@ -13,7 +13,7 @@ const report = createProblemReporter();
  *
  * @param rule the option or the guard, as the operator knows it
  */
-export function createVerdictCheck(
+export function createNameTrustCheck(
   rule: string,
   code: RefusalCode = 'certificate_refused',
 ): (certificate: ClientCertificate) => void {
