@@ -2,7 +2,7 @@
 // it has, as a client chooses which of them it sends.
 import { describe, expect, it } from 'vitest';
 import {
-  accountableAuthorityOf,
+  chargedAuthorityOf,
   nameAuthority,
   ownerOf,
 } from '../../../packages/core/src/certificate-status/authority-name.js';
@@ -43,22 +43,22 @@ describe('an authority', () => {
 
 describe('of a path', () => {
   it('the authority right below the trust anchor asks, by whichever certificate', () => {
-    const accountable = {
+    const charged = {
       name: nameAuthority(authority.certificate),
       anchor: nameAuthority(root.certificate),
     };
-    expect(accountableAuthorityOf(pathOf(authority.certificate, root.certificate))).toEqual(accountable);
-    const byOther = accountableAuthorityOf(pathOf(crossed, otherRoot.certificate));
-    expect(byOther).toEqual({ ...accountable, anchor: nameAuthority(otherRoot.certificate) });
+    expect(chargedAuthorityOf(pathOf(authority.certificate, root.certificate))).toEqual(charged);
+    const byOther = chargedAuthorityOf(pathOf(crossed, otherRoot.certificate));
+    expect(byOther).toEqual({ ...charged, anchor: nameAuthority(otherRoot.certificate) });
   });
 
   it('the trust anchor asks if it has no authority below, and for what it says itself', () => {
     const anchor = nameAuthority(root.certificate);
-    expect(accountableAuthorityOf([leaf, root.certificate])).toEqual({ name: anchor, anchor });
-    const accountable = accountableAuthorityOf(pathOf(authority.certificate, root.certificate));
-    expect(ownerOf(root.certificate, accountable)).toEqual({ name: anchor, anchor });
-    expect(ownerOf(lower.certificate, accountable)).toEqual(accountable);
+    expect(chargedAuthorityOf([leaf, root.certificate])).toEqual({ name: anchor, anchor });
+    const charged = chargedAuthorityOf(pathOf(authority.certificate, root.certificate));
+    expect(ownerOf(root.certificate, charged)).toEqual({ name: anchor, anchor });
+    expect(ownerOf(lower.certificate, charged)).toEqual(charged);
     const renewed = againOf(root, writeAuthority({ name: commonName('root') }));
-    expect(ownerOf(renewed, accountable)).toEqual({ name: anchor, anchor });
+    expect(ownerOf(renewed, charged)).toEqual({ name: anchor, anchor });
   });
 });

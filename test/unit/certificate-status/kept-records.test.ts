@@ -30,7 +30,7 @@ const mostLists = 1_000;
 const mostSizes = 16;
 
 /** As in `status-checker.ts`: the authority right below the trust anchor, or the anchor itself. */
-interface Accountable {
+interface Charged {
   readonly name: string;
   readonly anchor: string;
 }
@@ -38,7 +38,7 @@ interface Accountable {
 interface Client {
   readonly certificate: Written;
   readonly issuer: Written;
-  readonly accountable: Accountable;
+  readonly charged: Charged;
 }
 
 function start({ maxSize = defaultSettings.maxSize } = {}) {
@@ -67,8 +67,8 @@ function start({ maxSize = defaultSettings.maxSize } = {}) {
     asked,
     answers,
     source,
-    load: ({ certificate, issuer, accountable }: Client) =>
-      source.prepare(certificate.certificate, issuer.certificate, accountable, signers),
+    load: ({ certificate, issuer, charged }: Client) =>
+      source.prepare(certificate.certificate, issuer.certificate, charged, signers),
     stateOf: ({ certificate, issuer }: Client) =>
       source.answer(certificate.certificate, issuer.certificate, Date.now(), signers).state,
   };
@@ -80,7 +80,7 @@ const honestUri = 'http://crl.example/a';
 const client: Client = {
   certificate: writeCertificate({ issuer: honest, extensions: [pointsAt(point(honestUri))] }),
   issuer: honest,
-  accountable: { name: 'honest', anchor: 'honest root' },
+  charged: { name: 'honest', anchor: 'honest root' },
 };
 
 interface HonestClient {
@@ -98,14 +98,14 @@ function honestClients(count: number): HonestClient[] {
 }
 
 /** Certificates that name so many lists together, each by its points and their URIs. */
-function flood(count: number, accountable: Accountable, [points, uris] = [8, 4]): Client[] {
+function flood(count: number, charged: Charged, [points, uris] = [8, 4]): Client[] {
   let named = 0;
   return Array.from({ length: Math.ceil(count / (points * uris)) }, () => {
     const all = Array.from({ length: points }, () =>
       sequence(pointName(...Array.from({ length: uris }, () => `http://crl.example/b${named++}`))),
     );
     const certificate = writeCertificate({ issuer: hostile, extensions: [pointsAt(...all)] });
-    return { certificate, issuer: hostile, accountable };
+    return { certificate, issuer: hostile, charged };
   });
 }
 
@@ -122,7 +122,7 @@ describe('a fetched list', () => {
       'many authorities below another trust anchor',
       flood(mostLists + 100, below, [1, 1]).map((one, index) => ({
         ...one,
-        accountable: { ...below, name: `hostile ${index}` },
+        charged: { ...below, name: `hostile ${index}` },
       })),
     ],
   ])('stays, whatever lists the certificates of %s name', async (_, others) => {
@@ -143,8 +143,8 @@ describe('a fetched list', () => {
     answers.set(honestUri, arrival.promise);
     const waiting = load(client);
     // Also those of its own authority.
-    for (const accountable of [below, client.accountable]) {
-      for (const one of flood(2 * mostLists, accountable)) {
+    for (const charged of [below, client.charged]) {
+      for (const one of flood(2 * mostLists, charged)) {
         await load(one);
       }
     }
@@ -171,7 +171,7 @@ describe('a fetched list', () => {
       return {
         certificate: writeCertificate({ issuer: hostile, extensions }),
         issuer: hostile,
-        accountable: below,
+        charged: below,
       };
     });
     for (const one of others) {
@@ -205,9 +205,9 @@ describe('a fetched list', () => {
     const { answers, load, stateOf } = start();
     answers.set(honestUri, writeList(honest));
     const anchor = nameAuthority(honest.certificate);
-    const accountable = { name: 'hostile', anchor };
-    await load({ ...client, accountable });
-    for (const one of flood(2 * mostLists, accountable)) {
+    const charged = { name: 'hostile', anchor };
+    await load({ ...client, charged });
+    for (const one of flood(2 * mostLists, charged)) {
       await load(one);
     }
     expect(stateOf(client)).toBe('good');
@@ -279,15 +279,15 @@ describe('an answer of an OCSP responder', () => {
     const answerWith = (next: typeof answer) => {
       answer = next;
     };
-    const load = () => source.prepare(good, honest.certificate, client.accountable);
+    const load = () => source.prepare(good, honest.certificate, client.charged);
     const stateOf = () => source.answer(good, honest.certificate, Date.now()).state;
     /** One client after another. Returns what is known of each. */
-    const comeMany = async (accountable: Accountable) => {
+    const comeMany = async (charged: Charged) => {
       const clients = Array.from({ length: mostAnswers + 10 }, (_, at) =>
         Object.create(hostileClient, { thumbprint: { value: `hostile ${at}` } }),
       );
       for (const one of clients) {
-        await source.prepare(one, hostile.certificate, accountable);
+        await source.prepare(one, hostile.certificate, charged);
       }
       return () =>
         clients.filter((one) => {
@@ -316,7 +316,7 @@ describe('an answer of an OCSP responder', () => {
     answerWith(arrival.promise);
     const waiting = load();
     answerWith(undefined);
-    await comeMany(client.accountable);
+    await comeMany(client.charged);
     arrival.resolve(writeOcsp(good, honest));
     await waiting;
     expect(stateOf()).toBe('good');

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { comparableKey } from './comparable-key.js';
-import type { AccountableAuthority } from './status-source.js';
+import type { ChargedAuthority } from './status-source.js';
 
 /**
  * Names an authority by its name and its key: one that was renewed, or that several authorities above it
@@ -15,10 +15,10 @@ export function nameAuthority({
 }
 
 /**
- * The accountable authority of a path: the one right below the trust anchor, whose
- * authorities below it share its part of the requests, or the anchor itself if it has none below.
+ * The authority whose share the questions about a path use up: the one right below the trust anchor, with
+ * which those below it share, or the anchor itself if it has none below.
  */
-export function accountableAuthorityOf(path: readonly PathCertificate[]): AccountableAuthority {
+export function chargedAuthorityOf(path: readonly PathCertificate[]): ChargedAuthority {
   const last = path.at(-1);
   const anchor = last === undefined ? '' : nameAuthority(last);
   const below = path.length > 2 ? path.at(-2) : undefined;
@@ -26,10 +26,10 @@ export function accountableAuthorityOf(path: readonly PathCertificate[]): Accoun
 }
 
 /**
- * The accountable authority of the lists of an issuer. A trust anchor is accountable for its own, which
+ * The authority whose share the lists of an issuer use up. A trust anchor is charged for its own, which
  * all authorities below it need: the first of these must not hold up the others.
  */
-export function ownerOf(issuer: PathCertificate, accountable: AccountableAuthority): AccountableAuthority {
-  const { anchor } = accountable;
-  return nameAuthority(issuer) === anchor ? { name: anchor, anchor } : accountable;
+export function ownerOf(issuer: PathCertificate, charged: ChargedAuthority): ChargedAuthority {
+  const { anchor } = charged;
+  return nameAuthority(issuer) === anchor ? { name: anchor, anchor } : charged;
 }

@@ -22,7 +22,7 @@ import {
 } from './status-reason.js';
 import type {
   AcceptedSigners,
-  AccountableAuthority,
+  ChargedAuthority,
   SourceParts,
   StatusAnswer,
   StatusSource,
@@ -119,7 +119,7 @@ export class CrlSource implements StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: AccountableAuthority,
+    authority: ChargedAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
     const opening = [issuer, ...this.#parts.othersOf(issuer)]
@@ -181,7 +181,7 @@ export class CrlSource implements StatusSource {
   #loadPoints(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: AccountableAuthority,
+    authority: ChargedAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
     const own = this.#files?.listsOf(issuer).filter(isUsable) ?? [];
@@ -207,7 +207,7 @@ export class CrlSource implements StatusSource {
     issuer: PathCertificate,
     points: DistributionPoints,
     uris: readonly string[],
-    authority: AccountableAuthority,
+    authority: ChargedAuthority,
   ): Promise<void> | undefined {
     for (const [index, uri] of uris.entries()) {
       const record = this.#recordOf(issuer, points, uri, authority);
@@ -229,7 +229,7 @@ export class CrlSource implements StatusSource {
     issuer: PathCertificate,
     points: DistributionPoints,
     uri: string,
-    authority: AccountableAuthority,
+    authority: ChargedAuthority,
   ): RefreshedValue<FetchedLists> {
     const key = keyOf(issuer, uri);
     const owner = ownerOf(issuer, authority);

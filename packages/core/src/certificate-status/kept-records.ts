@@ -1,4 +1,4 @@
-import type { AccountableAuthority } from './status-source.js';
+import type { ChargedAuthority } from './status-source.js';
 
 /** What all kept records may take together. */
 interface Limits {
@@ -9,7 +9,7 @@ interface Limits {
 interface Entry<T> {
   readonly key: string;
   /** Its authority, whose records share a place, as do those of all authorities below one trust anchor. */
-  readonly owner: AccountableAuthority;
+  readonly owner: ChargedAuthority;
   readonly record: T;
   /** In bytes. `undefined` until the first attempt to fetch it is over. */
   size: number | undefined;
@@ -50,7 +50,7 @@ export class KeptRecords<T extends { close(): void }> {
   }
 
   /** Returns the record of one owner, which counts as a use of it. */
-  get(key: string, owner: AccountableAuthority): T | undefined {
+  get(key: string, owner: ChargedAuthority): T | undefined {
     const entry = this.#entriesOf(key).find((one) => isOf(one, owner));
     return entry === undefined ? undefined : this.#use(entry);
   }
@@ -61,7 +61,7 @@ export class KeptRecords<T extends { close(): void }> {
   }
 
   /** Adds the record of one owner, which has none with this key. */
-  add(key: string, owner: AccountableAuthority, record: T): void {
+  add(key: string, owner: ChargedAuthority, record: T): void {
     this.#entries.set(key, [...this.#entriesOf(key), { key, owner, record, size: undefined }]);
   }
 
@@ -174,10 +174,7 @@ export class KeptRecords<T extends { close(): void }> {
   }
 }
 
-function isOf(
-  { owner }: { readonly owner: AccountableAuthority },
-  { name, anchor }: AccountableAuthority,
-): boolean {
+function isOf({ owner }: { readonly owner: ChargedAuthority }, { name, anchor }: ChargedAuthority): boolean {
   return owner.name === name && owner.anchor === anchor;
 }
 

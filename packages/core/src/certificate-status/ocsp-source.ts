@@ -15,7 +15,7 @@ import {
   type StatusReason,
   unexpected304,
 } from './status-reason.js';
-import type { AccountableAuthority, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
+import type { ChargedAuthority, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
 /** Certificates whose answers are kept. */
 const MAX_ANSWERS = 10_000;
@@ -79,7 +79,7 @@ export class OcspSource implements StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: AccountableAuthority,
+    authority: ChargedAuthority,
   ): Promise<void> | undefined {
     const responders = this.#respondersOf(certificate);
     return responders.length === 0
@@ -116,7 +116,7 @@ export class OcspSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     responders: readonly string[],
-    authority: AccountableAuthority,
+    authority: ChargedAuthority,
   ): RefreshedValue<OcspAnswers> {
     const key = keyOf(certificate, issuer);
     const known = this.#answers.get(key, authority);

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { CrlSigners } from '../chain/crl-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
-import { accountableAuthorityOf } from './authority-name.js';
+import { chargedAuthorityOf } from './authority-name.js';
 import { CrlSource } from './crl-source.js';
 import type { ResolveHost } from './host-lookup.js';
 import { OcspSource } from './ocsp-source.js';
@@ -10,7 +10,7 @@ import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
 import { joinFaults, type StatusReason } from './status-reason.js';
-import type { AcceptedSigners, AccountableAuthority, StatusSource } from './status-source.js';
+import type { AcceptedSigners, ChargedAuthority, StatusSource } from './status-source.js';
 
 /**
  * The status of a path. `validUntil` is in milliseconds since the epoch: a caller that keeps the
@@ -172,7 +172,7 @@ export function createStatusChecker(
     first: number,
     link: Link,
     anchor: PathCertificate,
-    authority: AccountableAuthority,
+    authority: ChargedAuthority,
   ): Promise<void> | undefined => {
     const [certificate, issuer] = link;
     const signersNow = () => checkSigners(anchor, Date.now());
@@ -211,7 +211,7 @@ export function createStatusChecker(
         anchor === undefined
           ? []
           : withSigners(path, anchor, crlSigners)
-              .map((link) => loadFrom(0, link, anchor, accountableAuthorityOf(path)))
+              .map((link) => loadFrom(0, link, anchor, chargedAuthorityOf(path)))
               .filter((wait) => wait !== undefined);
       return waiting.length === 0 ? undefined : waitFor(waiting, settings.timeout * sources.length);
     },

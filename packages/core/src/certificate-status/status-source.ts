@@ -19,7 +19,7 @@ export interface AcceptedSigners {
  * The authority whose share of requests and of kept answers a question uses up. The names are those of
  * `nameAuthority()`.
  */
-export interface AccountableAuthority {
+export interface ChargedAuthority {
   readonly name: string;
   /** Of the trust anchor above it, or of itself if it is one. */
   readonly anchor: string;
@@ -36,7 +36,7 @@ export interface StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: AccountableAuthority,
+    authority: ChargedAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined;
   /**
