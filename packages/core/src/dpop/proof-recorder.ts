@@ -1,6 +1,6 @@
 import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
-import { type AttemptOutcome, CircuitBreaker, CircuitOpen } from '../shared/circuit-breaker.js';
+import { CircuitBreaker, CircuitOpen } from '../shared/circuit-breaker.js';
 import { describeStoreError } from '../shared/store-error.js';
 import { withTimeLimit } from '../shared/time-limit.js';
 
@@ -18,35 +18,47 @@ export interface ProofStore {
 const breakerRules = { maxFailures: 5, probeInterval: 1 };
 
 /**
- * Calls of the store that may be unanswered at once: 18 MB in a Redis client. A client keeps each
- * command until Redis answers, however long the request waits.
+ * Calls of the store that may be waited for at once, and calls that may be unanswered after they were
+ * given up: each 18 MB in a Redis client, which keeps a command until Redis answers.
  */
 const MAX_UNANSWERED = 5_000;
 
-/** Seconds between two attempts while the store is away and that many calls are unanswered. */
-const LONG_INTERVAL = 10;
+/** Milliseconds after which a call that was given up counts as lost. */
+const LOST_AFTER = 600_000;
+
+/** Thrown in place of a call while this process waits for too many. It says nothing of the store. */
+class TooManyCalls extends TellableError {}
+
+/** Thrown for a call without an answer in time, if the store answered another one meanwhile. */
+class SlowCall extends TellableError {}
 
 /** Why a store did not record a proof. */
 interface StoreFailure {
   /** For the operator. */
   readonly detail: string;
   readonly cause: unknown;
+  /** Whether the store failed. If not, this process was busy, and no proof may be accepted for that. */
+  readonly isOfStore: boolean;
 }
 
 /**
  * Records used proofs in a store. After some failures in a row the store counts as away: one call at
- * a time tries it from time to time, and no other is made.
+ * a time tries it from time to time, and no other is made. Calls that a burst of one client delays are
+ * no failures of the store, which is away for all clients.
  */
 export class ProofRecorder {
   readonly #store: ProofStore;
   readonly #timeout: number;
   readonly #maxUnanswered: number;
   readonly #breaker: CircuitBreaker;
-  #isAway = false;
   /** Why the store failed last. */
   #failure: unknown;
-  /** The calls since the store was away last: that it answers again shows that earlier ones are lost. */
-  #calls = { unanswered: 0 };
+  /** The calls that are waited for. */
+  #waiting = 0;
+  /** The calls that were given up and are unanswered, the oldest first. Milliseconds. */
+  readonly #overdue = new Set<{ readonly since: number }>();
+  /** When the store answered last, by the monotonic clock. */
+  #lastAnswer = Number.NEGATIVE_INFINITY;
 
   /** @param timeout seconds that the store may take to answer */
   constructor(store: ProofStore, timeout: number, report: ReportProblem, maxUnanswered = MAX_UNANSWERED) {
@@ -54,7 +66,6 @@ export class ProofRecorder {
     this.#timeout = timeout;
     this.#maxUnanswered = maxUnanswered;
     this.#breaker = new CircuitBreaker(breakerRules, (isOpen) => {
-      this.#isAway = isOpen;
       if (isOpen) {
         const why = describeStoreError(this.#failure);
         report(
@@ -62,67 +73,99 @@ export class ProofRecorder {
           `dpop.store failed or was too slow 5 times in a row (${why}); it is tried every second`,
         );
       } else {
-        this.#calls = { unanswered: 0 };
         report('dpop_store_resumed', 'dpop.store answers again');
       }
     });
   }
 
-  /** Throws while the store is away and `add()` would not try it. */
-  checkNotAway(): void {
+  /** Throws if `add()` would not ask the store now. */
+  checkAsks(): void {
     this.#breaker.check();
+    this.#checkLimits();
   }
 
   /**
    * Resolves with what `add()` of the store resolves to. Rejects if the store fails or does not answer
-   * in time, and at once while it is away.
+   * in time, and at once while it is away or too many calls are unanswered.
    */
   add(name: string, ttl: number): Promise<unknown> {
     return this.#breaker.run(
       () => this.#call(name, ttl),
-      (_result, error) => this.#classify(error),
+      (_result, error) => {
+        if (error === undefined) {
+          return 'answered';
+        }
+        return error instanceof TooManyCalls || error instanceof SlowCall ? 'inconclusive' : 'failed';
+      },
     );
   }
 
-  /** Says why `add()` rejected, or `checkNotAway()` threw. */
+  /** Says why `add()` rejected, or `checkAsks()` threw. */
   explain(error: unknown): StoreFailure {
     if (!(error instanceof CircuitOpen)) {
-      return { detail: describeStoreError(error), cause: error };
+      return {
+        detail: describeStoreError(error),
+        cause: error,
+        isOfStore: !(error instanceof TooManyCalls || error instanceof SlowCall),
+      };
     }
     const cause = this.#failure;
-    return { detail: `${error.message}; the last failure: ${describeStoreError(cause)}`, cause };
+    const detail = `${error.message}; the last failure: ${describeStoreError(cause)}`;
+    return { detail, cause, isOfStore: true };
   }
 
   async #call(name: string, ttl: number): Promise<unknown> {
-    const calls = this.#calls;
-    const add = async (): Promise<unknown> => {
-      try {
-        return await this.#store.add(name, ttl);
-      } finally {
-        calls.unanswered -= 1;
-      }
-    };
     try {
-      // While the store is away, this call is the one that tries it.
-      if (this.#isFull && !this.#isAway) {
-        throw new TellableError(`${this.#maxUnanswered} calls of add() are unanswered`);
-      }
-      calls.unanswered += 1;
-      return await withTimeLimit(this.#timeout, add);
+      this.#checkLimits();
+      return await this.#ask(name, ttl);
     } catch (error) {
-      this.#failure = error;
+      if (!(error instanceof TooManyCalls)) {
+        this.#failure = error;
+      }
       throw error;
     }
   }
 
-  get #isFull(): boolean {
-    return this.#calls.unanswered >= this.#maxUnanswered;
+  async #ask(name: string, ttl: number): Promise<unknown> {
+    const began = performance.now();
+    let isSettled = false;
+    const overdue = { since: began };
+    const add = async (): Promise<unknown> => {
+      try {
+        const isNew = await this.#store.add(name, ttl);
+        this.#lastAnswer = performance.now();
+        return isNew;
+      } finally {
+        isSettled = true;
+        this.#overdue.delete(overdue);
+      }
+    };
+    this.#waiting += 1;
+    try {
+      return await withTimeLimit(this.#timeout, add);
+    } catch (error) {
+      if (isSettled) {
+        throw error;
+      }
+      this.#overdue.add(overdue);
+      throw this.#lastAnswer >= began ? new SlowCall(describeStoreError(error)) : error;
+    } finally {
+      this.#waiting -= 1;
+    }
   }
 
-  #classify(error: unknown): AttemptOutcome {
-    if (error === undefined) {
-      return 'answered';
+  #checkLimits(): void {
+    if (this.#waiting >= this.#maxUnanswered) {
+      throw new TooManyCalls(`this process waits for ${this.#waiting} answers already`);
     }
-    return this.#isFull ? { restFor: LONG_INTERVAL } : 'failed';
+    for (const call of this.#overdue) {
+      if (performance.now() - call.since < LOST_AFTER) {
+        break;
+      }
+      this.#overdue.delete(call);
+    }
+    if (this.#overdue.size >= this.#maxUnanswered) {
+      throw new TellableError(`${this.#overdue.size} calls of add() are unanswered`);
+    }
   }
 }

@@ -56,22 +56,25 @@ export function createUseProof(
     }
   }
 
-  /** Refuses a proof that the store did not record, unless proofs are accepted without it. */
+  /** Refuses a proof that the store did not record, unless it failed and proofs are accepted then. */
   function handleFailure(error: unknown, to: ProofRecorder): void {
-    const { detail: why, cause } = to.explain(error);
+    const { detail: why, cause, isOfStore } = to.explain(error);
     const detail = `dpop.store: ${why}`;
-    if (!acceptsWithoutStore) {
+    if (!acceptsWithoutStore || !isOfStore) {
       throw new RequestRefused('dpop_proofs_not_recorded', { detail, cause });
     }
     report('dpop_store_failed', `${detail}; proofs are accepted once in each process`);
   }
 
   /** Refuses a proof that would not be recorded. It is not used up: the client may send it again. */
-  function refuseWhileAway(to: ProofRecorder): void {
+  function refuseUnlessAsked(to: ProofRecorder): void {
     try {
-      to.checkNotAway();
+      to.checkAsks();
     } catch (error) {
-      handleFailure(error, to);
+      // What is accepted without the store is reported when it is used up.
+      if (!acceptsWithoutStore || !to.explain(error).isOfStore) {
+        handleFailure(error, to);
+      }
     }
   }
 
@@ -105,8 +108,8 @@ export function createUseProof(
 
   return (proof) => {
     checkNotEnded(proof);
-    if (recorder !== undefined && !acceptsWithoutStore) {
-      refuseWhileAway(recorder);
+    if (recorder !== undefined) {
+      refuseUnlessAsked(recorder);
     }
     const { key, jti, acceptedUntil } = proof;
     const use = { jkt: key.jkt, jti, acceptedUntil };
