@@ -1,6 +1,7 @@
 // Which keys count, told by their DER alone: OpenSSL decodes none of them before.
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPublicKey, ECDH, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { splitDer } from '../../../packages/core/src/certificate/der-elements.js';
 import { explainUnacceptedKey, verificationCostOf } from '../../../packages/core/src/chain/key-rules.js';
 import { bits, der, identifier, integer, sequence as sequenceOf } from '../../support/written-der.js';
 
@@ -39,6 +40,43 @@ describe('accepts', () => {
   });
 });
 
+const notDer = 'its RSA key is not written as DER demands';
+const notUncompressed = 'its key is no uncompressed point';
+
+/** The same RSA key, as OpenSSL also reads it. */
+function respelled(what: 'modulus' | 'exponent' | 'length'): Buffer {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+  const { n = '', e = '' } = publicKey.export({ format: 'jwk' });
+  const [modulus, exponent] = [n, e].map((text) => Buffer.from(text, 'base64url')) as [Buffer, Buffer];
+  const zeros = (count: number, number: Buffer) => Buffer.concat([Buffer.alloc(count), number]);
+  const key = sequenceOf(
+    der(0x02, zeros(what === 'modulus' ? 2 : 1, modulus)),
+    what === 'length'
+      ? Buffer.concat([Buffer.from([0x02, 0x81, exponent.length]), exponent])
+      : der(0x02, zeros(what === 'exponent' ? 1 : 0, exponent)),
+  );
+  const spki = sequenceOf(sequenceOf(identifier('1.2.840.113549.1.1.1'), der(0x05)), bits(key));
+  expect(createPublicKey({ key: spki, type: 'spki', format: 'der' }).equals(publicKey)).toBe(true);
+  return spki;
+}
+
+/** The key with one bit of its last byte marked as not used. */
+function withUnusedBits(spki: Buffer): Buffer {
+  const [algorithm, key] = splitDer(splitDer(spki)?.[0]?.content ?? spki) ?? [];
+  const content = Uint8Array.from(key?.content ?? []);
+  content[0] = 1;
+  return sequenceOf(algorithm?.whole ?? spki, der(0x03, content));
+}
+
+function pointAs(form: 'compressed' | 'hybrid'): Buffer {
+  const point = ec('prime256v1').subarray(-65);
+  const algorithm = sequenceOf(identifier('1.2.840.10045.2.1'), identifier('1.2.840.10045.3.1.7'));
+  return sequenceOf(
+    algorithm,
+    bits(ECDH.convertKey(point, 'prime256v1', undefined, undefined, form) as Buffer),
+  );
+}
+
 describe('refuses', () => {
   it.each<[string, () => Uint8Array, string]>([
     ['RSA of 1024 bits', () => rsa(1_024), 'its RSA key has 1024 bits; accepted are 2048 to 8192'],
@@ -57,6 +95,18 @@ describe('refuses', () => {
     ],
     ['nothing', () => new Uint8Array(), 'its key is of the type unknown'],
     ['RSA that is cut off', () => cutOff(rsa(2_048)), 'its RSA key can not be read'],
+    ['RSA with a zero before the modulus', () => respelled('modulus'), notDer],
+    ['RSA with a zero before the exponent', () => respelled('exponent'), notDer],
+    ['RSA with a long form of a length', () => respelled('length'), notDer],
+    ['RSA with bits that are not used', () => withUnusedBits(rsa(2_048)), 'its RSA key can not be read'],
+    [
+      'Ed25519 with bits that are not used',
+      () => withUnusedBits(derOf(generateKeyPairSync('ed25519'))),
+      'its key can not be read',
+    ],
+    ['a curve with bits that are not used', () => withUnusedBits(ec('prime256v1')), notUncompressed],
+    ['a compressed point', () => pointAs('compressed'), notUncompressed],
+    ['a hybrid point', () => pointAs('hybrid'), notUncompressed],
     ['RSA with a long exponent', () => withLongExponent(), 'its RSA key has too long an exponent'],
   ])('%s', (_, key, why) => {
     expect(explainUnacceptedKey(key())).toBe(why);

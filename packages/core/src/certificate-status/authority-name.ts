@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import { comparableKey } from '../chain/comparable-key.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { comparableKey } from './comparable-key.js';
 import type { ChargedAuthority } from './status-source.js';
 
 /**

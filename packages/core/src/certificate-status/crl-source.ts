@@ -1,8 +1,8 @@
 import { isSameBytes } from '../certificate/der-members.js';
+import { comparableKey } from '../chain/comparable-key.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { nameAuthority, ownerOf } from './authority-name.js';
-import { comparableKey } from './comparable-key.js';
 import { type Crl, lacksCrlSign, mayProve, openCrlByAny, readCrlHead } from './crl.js';
 import { CrlFiles, isUsable } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { isSameBytes, readExtensions, readTime, tags } from '../certificate/der-members.js';
+import { comparableKey } from '../chain/comparable-key.js';
 import { extensionOf, pathExtensionIds, readKeyUsage } from '../chain/extension-values.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import { comparableKey } from './comparable-key.js';
 import { CrlEntries } from './crl-entries.js';
 import { type CrlScope, readScope, unlimitedScope } from './crl-scope.js';
 import { DerCursor } from './der-cursor.js';

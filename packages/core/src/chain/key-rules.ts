@@ -1,5 +1,5 @@
 import type { DerElement } from '../certificate/der-elements.js';
-import { identifierOf, membersOf, sequenceOf, tags } from '../certificate/der-members.js';
+import { identifierOf, membersOf, onlyElement, sequenceOf, tags } from '../certificate/der-members.js';
 
 /** Bits. NIST SP 800-131A and the profiles of FAPI demand 2048; more than 8192 only cost time. */
 const RSA_BITS = { least: 2_048, most: 8_192 } as const;
@@ -31,13 +31,17 @@ const curveCosts: ReadonlyMap<string | undefined, number> = new Map([
   ['2b240303020801010d', 6], // brainpoolP512r1
 ]);
 
+/** The first byte of a point that is written by both coordinates (RFC 5480 §2.2). */
+const UNCOMPRESSED = 4;
+
 /** An RSA key of 4096 bits takes 550 bytes, and costs as much as one on prime256v1. */
 const MAX_CHEAP_KEY = 600;
 
 /**
  * Says why a key is not accepted: it is too weak, or one that could cost much time. Returns `undefined`
  * for one that is. Goes by its DER alone: OpenSSL takes a tenth of a second to decode a key on a curve
- * of its owner's making.
+ * of its owner's making. A key is accepted in one form alone: responders know an authority by the bytes
+ * of its key (RFC 6960 §4.1.1).
  *
  * @param publicKey the DER of the SubjectPublicKeyInfo
  */
@@ -45,15 +49,17 @@ export function explainUnacceptedKey(publicKey: Uint8Array): string | undefined 
   const [algorithm, bits] = sequenceOf(publicKey) ?? [];
   const [id, parameters] = membersOf(algorithm, tags.sequence) ?? [];
   const type = types.get(identifierOf(id));
+  const key = bits?.tag === tags.bitString && bits.content[0] === 0 ? bits.content.subarray(1) : undefined;
   switch (type) {
     case 'rsa':
-      return explainRsaKey(bits);
+      return explainRsaKey(key);
     case 'ec':
-      return curveCosts.has(identifierOf(parameters))
-        ? undefined
-        : 'its key is on a curve that is not accepted';
+      if (!curveCosts.has(identifierOf(parameters))) {
+        return 'its key is on a curve that is not accepted';
+      }
+      return key?.[0] === UNCOMPRESSED ? undefined : 'its key is no uncompressed point';
     case 'edwards':
-      return undefined;
+      return key === undefined ? 'its key can not be read' : undefined;
     default:
       return `its key is of the type ${type ?? 'unknown'}`;
   }
@@ -71,11 +77,13 @@ export function verificationCostOf(publicKey: Uint8Array): number {
   return curveCosts.get(identifierOf(parameters)) ?? (publicKey.length <= MAX_CHEAP_KEY ? 1 : 2);
 }
 
-/** RFC 8017 §A.1.1. */
-function explainRsaKey(bits: DerElement | undefined): string | undefined {
-  const content =
-    bits?.tag === tags.bitString && bits.content[0] === 0 ? bits.content.subarray(1) : undefined;
-  const [modulus, exponent, another] = sequenceOf(content) ?? [];
+/**
+ * RFC 8017 §A.1.1. OpenSSL also reads numbers with zeros in front and longer forms of a length. These are
+ * refused, as an authority could so write the key of another one differently (X.690 §8.3.2, §10.1).
+ */
+function explainRsaKey(key: Uint8Array | undefined): string | undefined {
+  const whole = onlyElement(key);
+  const [modulus, exponent, another] = membersOf(whole, tags.sequence) ?? [];
   const size = bitsOf(modulus);
   const exponentSize = bitsOf(exponent);
   if (size === undefined || exponentSize === undefined || another !== undefined) {
@@ -84,7 +92,21 @@ function explainRsaKey(bits: DerElement | undefined): string | undefined {
   if (size < RSA_BITS.least || size > RSA_BITS.most) {
     return `its RSA key has ${size} bits; accepted are ${RSA_BITS.least} to ${RSA_BITS.most}`;
   }
-  return exponentSize > MAX_EXPONENT_BITS ? 'its RSA key has too long an exponent' : undefined;
+  if (exponentSize > MAX_EXPONENT_BITS) {
+    return 'its RSA key has too long an exponent';
+  }
+  return [whole, modulus, exponent].every(isDer) ? undefined : 'its RSA key is not written as DER demands';
+}
+
+/** Whether the length of an element, and the number in it, take no more bytes than they must. */
+function isDer(element: DerElement | undefined): boolean {
+  if (element === undefined) {
+    return false;
+  }
+  const { tag, content, whole } = element;
+  const forms = [0x80, 0x100].filter((least) => content.length >= least).length;
+  const hasZeros = tag === tags.integer && content.length > 1 && content[0] === 0 && (content[1] ?? 0) < 0x80;
+  return whole.length === 2 + forms + content.length && !hasZeros;
 }
 
 /** The bits of a number without the zeros in front; `undefined` for what is no positive number. */

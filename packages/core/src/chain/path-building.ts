@@ -1,4 +1,5 @@
 import { type ChainReason, isOfAuthority } from './chain-reason.js';
+import { comparableKey } from './comparable-key.js';
 import { explainUnacceptedKey, verificationCostOf } from './key-rules.js';
 import {
   ELEMENTS_PER_COST,
@@ -147,8 +148,8 @@ function validFirst(issuers: readonly PathCertificate[], now: number): readonly 
 /** Whether a path already has this name with this key: to go on from it leads nowhere new. */
 function isRepeated(candidate: PathCertificate, path: readonly PathCertificate[]): boolean {
   return path.some(
-    ({ subjectName, publicKey }) =>
-      subjectName === candidate.subjectName && Buffer.compare(publicKey, candidate.publicKey) === 0,
+    (earlier) =>
+      earlier.subjectName === candidate.subjectName && comparableKey(earlier) === comparableKey(candidate),
   );
 }
 

@@ -28,7 +28,8 @@ export interface PolicyContext {
  * of `undefined`, to accept a request. Throws, or rejects with, `RequestRefused` to refuse it. Any
  * other value, `false` and `true` included, refuses it with 503, as does a promise that does not
  * settle within 60 seconds. A token that is revoked or expires before the promise settles is refused
- * with 401, and with 503 if a revocation may have been missed meanwhile. `Granted` is what the types may rely on behind it.
+ * with 401, and with 503 if a revocation may have been missed meanwhile.
+ * `Granted` is what the types may rely on behind it.
  */
 export interface RoutePolicy<Granted extends Authorization = Authorization> {
   (request: PolicyContext): void | Promise<void>;

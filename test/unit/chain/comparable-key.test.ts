@@ -1,7 +1,7 @@
 // Whether two certificates have one key, however an authority that certifies the key of another one writes it.
 import { createPublicKey, ECDH, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { comparableKey } from '../../../packages/core/src/certificate-status/comparable-key.js';
+import { comparableKey } from '../../../packages/core/src/chain/comparable-key.js';
 import { der, identifier, sequence } from '../../support/written-der.js';
 
 const spkiOf = (key: KeyObject) => key.export({ type: 'spki', format: 'der' });

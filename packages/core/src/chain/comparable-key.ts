@@ -1,6 +1,6 @@
 import { createHash, ECDH } from 'node:crypto';
 import { identifierOf, membersOf, sequenceOf, tags } from '../certificate/der-members.js';
-import type { PathCertificate } from '../chain/path-certificate.js';
+import type { PathCertificate } from './path-certificate.js';
 
 /** The contents of the object identifiers of RSA keys, in hex. */
 const rsa: ReadonlySet<string | undefined> = new Set(['2a864886f70d010101', '2a864886f70d01010a']);
