@@ -43,7 +43,7 @@ describe('accepts', () => {
 const notDer = 'its RSA key is not written as DER demands';
 const notUncompressed = 'its key is no uncompressed point';
 
-/** The same RSA key, as OpenSSL also reads it. */
+/** An RSA key in another form, which OpenSSL also reads. */
 function respelled(what: 'modulus' | 'exponent' | 'length'): Buffer {
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
   const { n = '', e = '' } = publicKey.export({ format: 'jwk' });
