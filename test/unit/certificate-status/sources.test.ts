@@ -711,6 +711,19 @@ describe('a revocation list at a URI', () => {
       expect(status()).toMatchObject({ state: 'revoked' });
     });
 
+    it('stays, however many lists of changes are sent from its place', async () => {
+      const { status, load, answers } = start();
+      answers.set(uri, list({ revoked: [[7]], nextUpdate: Date.now() + 100 * hour }));
+      await load();
+      for (let number = 0; number < 12; number += 1) {
+        vi.advanceTimersByTime(2 * interval);
+        const extensions = [extension('2.5.29.27', integer(number), true)];
+        answers.set(uri, list({ extensions, thisUpdate: Date.now(), nextUpdate: Date.now() + hour }));
+        await load();
+      }
+      expect(status()).toMatchObject({ state: 'revoked' });
+    });
+
     it('of changes stays until a newer complete one, or changes that remove the certificate', async () => {
       const changes = (base: number, parts: ListParts) =>
         list({ extensions: [extension('2.5.29.27', integer(base), true)], ...parts });

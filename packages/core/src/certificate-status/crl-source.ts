@@ -416,7 +416,8 @@ function newestOfEachKind(lists: readonly Crl[]): readonly Crl[] {
 }
 
 /**
- * Of too many lists by one key, drops those of other points first, then the oldest.
+ * Of too many lists by one key, drops those of other points first, then delta lists, then the oldest. A delta
+ * list has a kind of its own for each list that it continues, and takes the place of no full list.
  *
  * @param points those of a certificate that needs them
  */
@@ -426,7 +427,10 @@ function limitKinds(lists: readonly Crl[], key: string, points: DistributionPoin
   const byKey = lists
     .filter(({ signerKey }) => signerKey === key)
     .toSorted(
-      (one, other) => Number(isOfPoint(other)) - Number(isOfPoint(one)) || other.thisUpdate - one.thisUpdate,
+      (one, other) =>
+        Number(isOfPoint(other)) - Number(isOfPoint(one)) ||
+        Number(one.isDelta) - Number(other.isDelta) ||
+        other.thisUpdate - one.thisUpdate,
     );
   return [...byKey.slice(0, MAX_KINDS), ...lists.filter(({ signerKey }) => signerKey !== key)];
 }
