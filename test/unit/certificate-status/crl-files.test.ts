@@ -68,7 +68,7 @@ describe('the lists of files', () => {
       const again = certifiedAgain(authority.certificate);
       await files.open(authority.certificate);
       expect(files.open(again)).toBeUndefined();
-      expect(files.listsOf(again)).toBe(files.listsOf(authority.certificate));
+      expect(files.listsOf(again).lists).toBe(files.listsOf(authority.certificate).lists);
       expect(changes.count).toBe(1);
       files.close();
     });
@@ -80,7 +80,7 @@ describe('the lists of files', () => {
       const { certificate } = authority;
       const spelled = withCompressedKey(certificate);
       await Promise.all([files.open(certificate), files.open(spelled)]);
-      const [own, other] = [certificate, spelled].map((one) => files.listsOf(one)[0]);
+      const [own, other] = [certificate, spelled].map((one) => files.listsOf(one).lists[0]);
       expect(other).not.toBe(own);
       expect(tableOf(own)).toBeDefined();
       expect(tableOf(other)).toBeUndefined();
@@ -92,8 +92,8 @@ describe('the lists of files', () => {
     await withFiles([writeList(authority)], async (paths) => {
       const { files } = filesAt(paths);
       await Promise.all([files.open(authority.certificate), files.open(otherKey)]);
-      expect(files.listsOf(otherKey)).toMatchObject([{ code: 'wrong_signer' }]);
-      expect(files.listsOf(authority.certificate).every(isUsable)).toBe(true);
+      expect(files.listsOf(otherKey)).toMatchObject({ lists: [{ code: 'wrong_signer' }], isPending: false });
+      expect(files.listsOf(authority.certificate).lists.every(isUsable)).toBe(true);
       files.close();
     });
   });
@@ -103,13 +103,13 @@ describe('the lists of files', () => {
     await withFiles([writeList(authority, { revoked: [[1]] }), both], async (paths) => {
       const { files, changes } = filesAt(paths);
       await files.open(authority.certificate);
-      const before = files.listsOf(authority.certificate);
+      const before = files.listsOf(authority.certificate).lists;
       await replace(
         paths[0] as string,
         writeList(authority, { thisUpdate: Date.now() - hour / 2 }),
         () => changes.count > 1,
       );
-      const after = files.listsOf(authority.certificate);
+      const after = files.listsOf(authority.certificate).lists;
       expect([before.length, after.length]).toEqual([2, 2]);
       expect(after[0]).not.toBe(before[0]);
       expect(after[1]).toBe(before[1]);
@@ -123,10 +123,54 @@ describe('the lists of files', () => {
       await Promise.all([files.open(authority.certificate), files.open(otherKey)]);
       await replace(paths[0] as string, writeList(authority, { revoked: [[1]] }), () => changes.count === 4);
       expect(files.open(authority.certificate)).toBeUndefined();
-      expect(files.listsOf(otherKey)).toEqual([]);
+      expect(files.listsOf(otherKey)).toEqual({ lists: [], isPending: true });
       await files.open(otherKey);
-      expect(files.listsOf(otherKey)).toMatchObject([{ code: 'wrong_signer' }]);
+      expect(files.listsOf(otherKey)).toMatchObject({ lists: [{ code: 'wrong_signer' }], isPending: false });
       files.close();
+    });
+  });
+
+  describe('while chains of other authorities fill the memory for issuers', () => {
+    // Each certificate counts with its bytes: eight of them displace all that were opened before.
+    const large = (name: string, number: number): PathCertificate => ({
+      ...authority.certificate,
+      subjectName: name,
+      publicKey: Buffer.from([number]),
+      der: Buffer.alloc(1_048_576),
+    });
+    const displaceAll = (files: CrlFiles, name: string) =>
+      Promise.all(Array.from({ length: 9 }, (_, number) => files.open(large(name, number))));
+
+    it('stay open for the key that has signed them', async () => {
+      await withFiles([writeList(authority, { revoked: [[1]] })], async (paths) => {
+        const { files } = filesAt(paths);
+        await files.open(authority.certificate);
+        const { lists } = files.listsOf(authority.certificate);
+        await displaceAll(files, 'another');
+        expect(files.open(authority.certificate)).toBeDefined();
+        expect(files.listsOf(authority.certificate)).toEqual({ lists, isPending: false });
+        files.close();
+      });
+    });
+
+    it('are pending for another key of this name, until it is opened again', async () => {
+      await withFiles([writeList(authority)], async (paths) => {
+        const { files } = filesAt(paths);
+        await files.open(otherKey);
+        await displaceAll(files, 'another');
+        expect(files.listsOf(otherKey)).toEqual({ lists: [], isPending: true });
+        await files.open(otherKey);
+        expect(files.listsOf(otherKey)).toMatchObject({ isPending: false });
+        files.close();
+      });
+    });
+
+    it('are not pending for an issuer of another name', async () => {
+      await withFiles([writeList(authority)], async (paths) => {
+        const { files } = filesAt(paths);
+        expect(files.listsOf(second.certificate)).toEqual({ lists: [], isPending: false });
+        files.close();
+      });
     });
   });
 });

@@ -762,6 +762,17 @@ describe('a revocation list at a URI', () => {
       expect(status(mirrored)).toMatchObject({ state: 'good' });
     });
 
+    it('in a file counts once it is open, and nothing says that the certificate is good before', async () => {
+      await withFiles([list({ revoked: [[7]] })], async (crlFiles) => {
+        const { source, status, load, answers } = start({ crlFiles });
+        answers.set(uri, list());
+        expect(status()).toMatchObject({ state: 'unknown', isPending: true });
+        await load();
+        expect(status()).toMatchObject({ state: 'revoked' });
+        source.close();
+      });
+    });
+
     it('in a file is looked for at its URI once it has expired', async () => {
       const expired = { thisUpdate: Date.now() - 3 * hour, nextUpdate: Date.now() - 2 * hour };
       for (const [parts, isFetched] of [

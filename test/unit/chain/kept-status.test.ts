@@ -68,3 +68,28 @@ it('a status ends by the wall clock, though the monotonic one stood still', () =
   vi.setSystemTime(Date.now() + 10_001);
   expect(judge()).toBe(2);
 });
+
+it.each([
+  ['is accepted', {}, false],
+  ['is refused while a list in a file is still being read', { isPending: true }, true],
+] as const)('with tolerant, a certificate whose status is unknown %s', (_, more, isRefused) => {
+  const unknown = { state: 'unknown', at: 0, code: 'unreachable', why: 'none', ...more } as const;
+  const statusChecker = {
+    generation: 0,
+    prepare: () => undefined,
+    statusOf: (_path: unknown, now: number) => ({ ...unknown, validUntil: now + 1_000 }),
+    close: () => undefined,
+  };
+  const chain = new ChainVerification(
+    new AuthoritySource(root.cert, 'authorities', () => undefined),
+    undefined,
+  );
+  const settings = { ...defaultSettings, mode: 'tolerant' } as const;
+  const check = new ChainCheck(chain, { statusChecker, settings }, () => undefined);
+  const judge = () => check.judge(new ClientCertificate(der), Date.now());
+  if (isRefused) {
+    expect(judge).toThrow(expect.objectContaining({ code: 'certificate_status_unknown' }));
+  } else {
+    expect(judge()).toHaveProperty('certificate');
+  }
+});

@@ -85,7 +85,8 @@ export class ChainCheck {
   }
 
   /**
-   * Judges a certificate. Throws `RequestRefused` if `strict` needs a status that is unknown.
+   * Judges a certificate. Throws `RequestRefused` if `strict` needs a status that is unknown, and in both
+   * modes while a list in a file that may revoke it is still being read.
    *
    * @param now milliseconds since the epoch
    */
@@ -180,7 +181,7 @@ export class ChainCheck {
       return { refused: { code, why: `${which} is revoked: ${found.why}` } };
     }
     const detail = `nothing says whether ${which} is revoked: ${found.why}`;
-    if (mode === 'strict') {
+    if (mode === 'strict' || found.isPending) {
       throw createRefusal('certificate_status_unknown', found, detail);
     }
     this.#report('certificate_status_missing', detail);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, type Stats, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
+import { comparableKey } from '../chain/comparable-key.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
@@ -11,7 +12,7 @@ import type { StatusReason } from './status-reason.js';
 /** Seconds between two looks at the files. */
 const LOOK_INTERVAL = 5;
 
-/** Issuers whose lists are kept open, and the bytes of their certificates together. */
+/** Issuers whose lists are known, and the bytes of their certificates together. */
 const MAX_ISSUERS = 1_000;
 const MAX_ISSUERS_SIZE = 8_388_608;
 
@@ -35,6 +36,13 @@ export function isUsable(list: OpenedCrl): list is Crl {
   return !('why' in list);
 }
 
+/** What the files say of an issuer. */
+export interface ListsOfIssuer {
+  readonly lists: readonly OpenedCrl[];
+  /** Whether a list may be missing until `open()` has resolved. */
+  readonly isPending: boolean;
+}
+
 /** The revocation lists of files, which are read again when they change. */
 export class CrlFiles {
   readonly #rules: CrlFileRules;
@@ -42,6 +50,11 @@ export class CrlFiles {
   readonly #states = new Map<string, string>();
   /** Counts the times that files were read. */
   #version = 0;
+  /**
+   * What each key has signed, by `comparableKey()`. A list is dropped with its head alone: the issuers that
+   * clients send, however many, drop none.
+   */
+  #usable = new Map<CrlHead, Map<string, Crl>>();
   /** By `keyOf()` of the issuer. */
   readonly #opened = new LRUCache<string, OpenedLists>({
     max: MAX_ISSUERS,
@@ -73,9 +86,16 @@ export class CrlFiles {
     return started;
   }
 
-  /** The lists of an issuer for which `open()` has resolved. */
-  listsOf(issuer: PathCertificate): readonly OpenedCrl[] {
-    return this.#opened.get(keyOf(issuer))?.lists ?? [];
+  /** The lists of an issuer. Those that `open()` has opened stay, even if the issuer is dropped meanwhile. */
+  listsOf(issuer: PathCertificate): ListsOfIssuer {
+    const opened = this.#opened.get(keyOf(issuer));
+    if (opened !== undefined) {
+      return { lists: opened.lists, isPending: false };
+    }
+    const heads = this.#headsOf(issuer);
+    const key = comparableKey(issuer);
+    const lists = heads.flatMap((head) => this.#usable.get(head)?.get(key) ?? []);
+    return { lists, isPending: lists.length < heads.length };
   }
 
   /** Looks at the files no more. */
@@ -93,11 +113,21 @@ export class CrlFiles {
       // A file may be read again meanwhile.
       version = this.#version;
       const before = this.#opened.peek(key);
-      heads = [...this.#heads.values()].flat().filter((head) => isOfIssuer(head, issuer));
+      heads = this.#headsOf(issuer);
       lists = await Promise.all(heads.map((head) => listIn(before, head) ?? openCrl(head, issuer)));
     } while (version !== this.#version);
     this.#opened.set(key, { issuer, heads, lists });
+    for (const [index, head] of heads.entries()) {
+      const list = lists[index];
+      if (list !== undefined && isUsable(list)) {
+        this.#usable.set(head, (this.#usable.get(head) ?? new Map()).set(list.signerKey, list));
+      }
+    }
     this.#rules.onChange();
+  }
+
+  #headsOf(issuer: PathCertificate): readonly CrlHead[] {
+    return [...this.#heads.values()].flat().filter((head) => isOfIssuer(head, issuer));
   }
 
   #readAtStart(path: string): readonly CrlHead[] {
@@ -144,9 +174,12 @@ export class CrlFiles {
           await this.#openAll(issuer);
         } else {
           this.#opened.delete(key);
-          this.#rules.onChange();
         }
       }
+      const heads = new Set([...this.#heads.values()].flat());
+      this.#usable = new Map([...this.#usable].filter(([head]) => heads.has(head)));
+      // Also for the issuers that were dropped before.
+      this.#rules.onChange();
     }
   }
 

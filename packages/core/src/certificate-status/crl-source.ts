@@ -72,6 +72,11 @@ const namesNone: StatusReason = {
   code: 'not_published',
   why: 'it names no revocation list that can be fetched, and no file has one of its issuer',
 };
+const notOpened: StatusReason & { readonly isPending: true } = {
+  code: 'unreachable',
+  why: 'the lists of its issuer in the files are still being read',
+  isPending: true,
+};
 const notFetched: StatusReason = {
   code: 'unreachable',
   why: 'its revocation list was not fetched in time',
@@ -122,12 +127,17 @@ export class CrlSource implements StatusSource {
     authority: ChargedAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
+    const opening = this.openFiles(issuer);
+    return opening === undefined
+      ? this.#loadPoints(certificate, issuer, authority, signers)
+      : opening.then(() => this.#loadPoints(certificate, issuer, authority, signers));
+  }
+
+  openFiles(issuer: PathCertificate): Promise<void> | undefined {
     const opening = [issuer, ...this.#parts.othersOf(issuer)]
       .map((one) => this.#files?.open(one))
       .filter((wait) => wait !== undefined);
-    return opening.length === 0
-      ? this.#loadPoints(certificate, issuer, authority, signers)
-      : Promise.all(opening).then(() => this.#loadPoints(certificate, issuer, authority, signers));
+    return opening.length === 0 ? undefined : Promise.all(opening).then(() => undefined);
   }
 
   answer(
@@ -142,7 +152,7 @@ export class CrlSource implements StatusSource {
         .othersOf(issuer)
         .some((other) => signerKey === comparableKey(other) && signers.accepts(other));
     const found: (Crl | StatusReason)[] = [
-      ...(this.#files?.listsOf(issuer) ?? []),
+      ...(this.#files?.listsOf(issuer).lists ?? []),
       ...this.#listsInFilesBySigners(issuer, signers),
     ];
     for (const uri of this.#urisOf(certificate).flat()) {
@@ -156,6 +166,12 @@ export class CrlSource implements StatusSource {
       }
     }
     const answer = this.#judge(certificate, issuer, found.filter(isUsable), now);
+    const isPending = [issuer, ...this.#parts.othersOf(issuer)].some(
+      (one) => this.#files?.listsOf(one).isPending,
+    );
+    if (isPending && answer.state !== 'revoked') {
+      return { state: 'unknown', ...notOpened };
+    }
     const faults = found.filter((one): one is StatusReason => !isUsable(one));
     return answer.state !== 'unknown' || faults.length === 0
       ? answer
@@ -173,7 +189,7 @@ export class CrlSource implements StatusSource {
     return files === undefined
       ? []
       : this.#parts.othersOf(issuer).flatMap((other) => {
-          const lists = files.listsOf(other).filter(isUsable);
+          const lists = files.listsOf(other).lists.filter(isUsable);
           return lists.length > 0 && signers.accepts(other) ? lists : [];
         });
   }
@@ -184,7 +200,7 @@ export class CrlSource implements StatusSource {
     authority: ChargedAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
-    const own = this.#files?.listsOf(issuer).filter(isUsable) ?? [];
+    const own = this.#files?.listsOf(issuer).lists.filter(isUsable) ?? [];
     const inFiles = [...own, ...this.#listsInFilesBySigners(issuer, signers)];
     const now = Date.now();
     // What an expired list revokes is revoked until a newer list says otherwise, which may be at a URI.

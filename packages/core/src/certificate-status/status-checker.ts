@@ -10,7 +10,7 @@ import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
 import { joinFaults, type StatusReason } from './status-reason.js';
-import type { AcceptedSigners, ChargedAuthority, StatusSource } from './status-source.js';
+import type { AcceptedSigners, ChargedAuthority, StatusAnswer, StatusSource } from './status-source.js';
 
 /**
  * The status of a path. `validUntil` is in milliseconds since the epoch: a caller that keeps the
@@ -29,6 +29,8 @@ export type PathStatus =
       readonly state: 'unknown';
       /** The index of the certificate whose status can't be found out. */
       readonly at: number;
+      /** A list in a file that may revoke it is still being read: the path is accepted in no mode. */
+      readonly isPending?: true;
       readonly validUntil: number;
     });
 
@@ -112,7 +114,7 @@ export function createStatusChecker(
     for (const link of links(path)) {
       const answers = answersOf(link, depends.now, signers);
       const good = answers.find(({ state }) => state === 'good');
-      if (good?.state !== 'good' || answers.some(({ state }) => state === 'revoked')) {
+      if (good?.state !== 'good' || answers.some((one) => one.state === 'revoked' || isPending(one))) {
         return undefined;
       }
       until = Math.min(until, good.until);
@@ -207,13 +209,18 @@ export function createStatusChecker(
         return undefined;
       }
       const anchor = path.at(-1);
-      const waiting =
-        anchor === undefined
-          ? []
-          : withSigners(path, anchor, crlSigners)
-              .map((link) => loadFrom(0, link, anchor, chargedAuthorityOf(path)))
-              .filter((wait) => wait !== undefined);
-      return waiting.length === 0 ? undefined : waitFor(waiting, settings.timeout * sources.length);
+      const needed = anchor === undefined ? [] : withSigners(path, anchor, crlSigners);
+      const waiting = needed
+        .map((link) => anchor && loadFrom(0, link, anchor, chargedAuthorityOf(path)))
+        .filter((wait) => wait !== undefined);
+      if (waiting.length === 0) {
+        return undefined;
+      }
+      // Other clients may have displaced an issuer while the list of another one was fetched.
+      const ready = Promise.all(waiting).then(() =>
+        Promise.all(needed.flatMap(([, issuer]) => sources.map((source) => source.openFiles?.(issuer)))),
+      );
+      return waitFor(ready, settings.timeout * sources.length);
     },
     statusOf(path, now) {
       let validUntil = now + 1_000 * settings.refreshInterval;
@@ -230,13 +237,17 @@ export function createStatusChecker(
         if (revoked?.state === 'revoked') {
           return { state: 'revoked', at, why: revoked.why, validUntil };
         }
-        const good = answers.find(({ state }) => state === 'good');
+        const pending = answers.some(isPending) ? ({ isPending: true } as const) : undefined;
+        const good = pending === undefined ? answers.find(({ state }) => state === 'good') : undefined;
         if (good?.state === 'good') {
           validUntil = Math.min(validUntil, good.until);
           continue;
         }
         const faults = answers.filter((answer) => answer.state === 'unknown');
-        unknown ??= { state: 'unknown', at, ...joinFaults(faults), validUntil: now + UNKNOWN_LASTS };
+        if (unknown === undefined || pending !== undefined) {
+          const until = now + UNKNOWN_LASTS;
+          unknown = { state: 'unknown', at, ...joinFaults(faults), ...pending, validUntil: until };
+        }
       }
       return unknown ?? { state: 'good', validUntil };
     },
@@ -336,14 +347,18 @@ function links(path: readonly PathCertificate[]): Link[] {
   return path.slice(1).map((issuer, index) => [path[index] ?? issuer, issuer]);
 }
 
-/** Waits for all, or until the time is over. Never rejects. */
-function waitFor(waiting: readonly Promise<void>[], seconds: number): Promise<void> {
+function isPending(answer: StatusAnswer): boolean {
+  return answer.state === 'unknown' && answer.isPending === true;
+}
+
+/** Waits for what is under way, or until the time is over. Never rejects. */
+function waitFor(ready: Promise<unknown>, seconds: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, seconds * 1_000);
     const end = (): void => {
       clearTimeout(timer);
       resolve();
     };
-    Promise.all(waiting).then(end, end);
+    ready.then(end, end);
   });
 }

@@ -8,7 +8,11 @@ import type { StatusReason } from './status-reason.js';
 export type StatusAnswer =
   | { readonly state: 'good'; readonly until: number }
   | { readonly state: 'revoked'; readonly why: string }
-  | ({ readonly state: 'unknown' } & StatusReason);
+  | ({
+      readonly state: 'unknown';
+      /** A list in a file that may revoke it is still being read: the certificate is accepted in no mode. */
+      readonly isPending?: true;
+    } & StatusReason);
 
 /** Says which other certificates of an issuer may sign its lists. That costs time: ask if there is a list. */
 export interface AcceptedSigners {
@@ -39,6 +43,11 @@ export interface StatusSource {
     authority: ChargedAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined;
+  /**
+   * Opens again what files say of an issuer, if it was dropped meanwhile. Returns what to wait for. The
+   * promise never rejects.
+   */
+  openFiles?(issuer: PathCertificate): Promise<void> | undefined;
   /**
    * What is known now.
    *

@@ -276,8 +276,8 @@ async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Prom
     await Promise.all([issuer, ...others].map((signer) => files.open(signer)));
     const shown = `a list of ${nameOf(issuer)} in ${crlFilesPath}`;
     // What another key has signed can't be opened by that of the issuer.
-    const byOthers = others.flatMap((other) => files.listsOf(other)).filter(isUsable);
-    const byIssuer = files.listsOf(issuer).filter((list) => isUsable(list) || byOthers.length === 0);
+    const byOthers = others.flatMap((other) => files.listsOf(other).lists).filter(isUsable);
+    const byIssuer = files.listsOf(issuer).lists.filter((list) => isUsable(list) || byOthers.length === 0);
     return [...byIssuer, ...byOthers].map((list) => describeList(shown, list, issuer, checks));
   } finally {
     files.close();
