@@ -657,7 +657,7 @@ export class World {
       turnTime: since,
       shared: undefined,
       hash: `text-${id}`,
-      canonicalHash: `identity-${id}`,
+      revocationHash: `identity-${id}`,
       checkedUpTo: Number.NaN,
     };
   }

@@ -230,8 +230,8 @@ export function createRequestAdmitter({
     authorization: Authorization,
     req: NodeRequest,
   ): Authorization | Promise<Authorization> {
-    // With `binding: 'report'` the key of the proof may be one that did not sign it. And one mtlsBound() may
-    // be mounted for the application and for a route.
+    // With `binding: 'report'` a request is accepted though its proof is bad: it has no `keyThumbprint`. And
+    // one mtlsBound() may be mounted for the application and for a route.
     if (shown === undefined || authorization.keyThumbprint === undefined || shown.isUsedUp) {
       return authorization;
     }

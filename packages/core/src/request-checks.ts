@@ -32,8 +32,8 @@ export interface RequestChecks {
   /**
    * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with
    * `RequestRefused`. Nothing is loaded for a request without a certificate: `decide()` refuses it
-   * at once, or accepts its proof of a key. For one that lacks the proof that its token is bound to,
-   * nothing is loaded and no path is built either, because `decide()` refuses it before it needs them.
+   * at once, or accepts its proof of a key. Nothing is loaded and no path is built either for a request
+   * whose token is bound to something that it does not prove: `decide()` refuses it before it needs them.
    * With `binding: 'report'`, `decide()` accepts such a request, so what its certificate needs is loaded.
    */
   prepare(
@@ -73,9 +73,9 @@ export interface RequestChecks {
     now: number,
   ): Authorization;
   /**
-   * Uses up the proof of a request that everything else speaks for, and whose signature and key are
-   * verified: `keyThumbprint` of the authorization is that of its key. Returns what the request is
-   * accepted with, or a promise of it. Throws `RequestRefused`, or the promise rejects with it.
+   * Uses up the proof of a request that everything else speaks for. The signature of the proof is verified,
+   * and its key is the one of `authorization.keyThumbprint`. Returns what the request is accepted with,
+   * or a promise of it. Throws `RequestRefused`, or the promise rejects with it.
    */
   useUp(
     proof: DpopProof,

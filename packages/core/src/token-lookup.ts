@@ -8,7 +8,7 @@ import type { CountingKeys } from './shared/counting-keys.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
 
-/** A token of a request, and the client that sent it. */
+/** A token to look up, the server that knows it, and the client that sent it. */
 export interface PresentedToken {
   readonly token: string;
   /** `hashOf(token)`. */

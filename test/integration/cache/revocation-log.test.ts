@@ -128,7 +128,7 @@ function jwtOf(revocations: Revocations, issuedAt: number): DatedToken {
     turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',
-    canonicalHash: 'identity',
+    revocationHash: 'identity',
     checkedUpTo: Number.NaN,
   };
 }

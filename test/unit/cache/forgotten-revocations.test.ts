@@ -48,7 +48,7 @@ function known(
     turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',
-    canonicalHash: 'canonicalHash',
+    revocationHash: 'revocationHash',
     checkedUpTo: Number.NaN,
     ...more,
   };

@@ -37,7 +37,7 @@ function known(
     turnTime: performance.now(),
     shared: undefined,
     hash: 'hash',
-    canonicalHash: 'identity',
+    revocationHash: 'identity',
     checkedUpTo: Number.NaN,
     ...changes,
   };
@@ -97,12 +97,12 @@ describe('what is revoked', () => {
       const revocations = remembered();
       const before = jwt(revocations, -31);
       revocations.add(noticeOf(revocation));
-      expect(revocations.usability(before)).toBe('refuse');
+      expect(revocations.usability(before)).toBe('revoked');
       // First seen afterwards: by its iat, in which the clocks may differ by 30 seconds.
-      expect(revocations.usability(jwt(revocations, 1))).toBe('refuse');
-      expect(revocations.usability(jwt(revocations, -30))).toBe('refuse');
+      expect(revocations.usability(jwt(revocations, 1))).toBe('revoked');
+      expect(revocations.usability(jwt(revocations, -30))).toBe('revoked');
       expect(revocations.usability(jwt(revocations, -31))).toBe('use');
-      expect(revocations.usability(jwt(revocations, undefined))).toBe('refuse');
+      expect(revocations.usability(jwt(revocations, undefined))).toBe('revoked');
     },
   );
 
@@ -113,7 +113,7 @@ describe('what is revoked', () => {
       const before = known(revocations);
       revocations.add(noticeOf(revocation));
       for (const one of [before, known(revocations), jwt(revocations, -3_600), shared(revocations, 0)]) {
-        expect(revocations.usability(one)).toBe('refuse');
+        expect(revocations.usability(one)).toBe('revoked');
       }
     },
   );
@@ -165,7 +165,7 @@ describe('what is revoked', () => {
     const revocations = remembered();
     revocations.add(noticeOf({ subject: 'alice' }));
     revocations.add(noticeOf({ subject: 'alice' }, now - 120_000));
-    expect(revocations.usability(jwt(revocations, 60))).toBe('refuse');
+    expect(revocations.usability(jwt(revocations, 60))).toBe('revoked');
   });
 
   it('the same act of revoking, heard twice, ends nothing that was learnt between', () => {
@@ -203,8 +203,8 @@ describe('what is revoked', () => {
     const seen = jwt(revocations, 60);
     expect(revocations.usability(seen)).toBe('use');
     revocations.add({ ...notice, at: now - 20_000 }, '0002');
-    expect(revocations.usability(seen)).toBe('refuse');
-    expect(revocations.usability(jwt(revocations, 0))).toBe('refuse');
+    expect(revocations.usability(seen)).toBe('revoked');
+    expect(revocations.usability(jwt(revocations, 0))).toBe('revoked');
   });
 
   it.each([
@@ -309,7 +309,7 @@ describe('while a channel may be missing revocations', () => {
     const [before, own] = [known(revocations), jwt(revocations, 60)];
     revocations.add(noticeOf({ subject: 'alice' }));
     revocations.markUnsynced();
-    expect(revocations.usability(own)).toBe('refuse');
+    expect(revocations.usability(own)).toBe('revoked');
     expect(revocations.usability(before)).toBe('outdated');
   });
 });
@@ -463,7 +463,7 @@ describe('a name of more than 64 characters, and another name that is its SHA-25
     const notice = noticeOf({ jti: long });
     revocations.add(notice);
     expect(notice.revocation).toEqual({ 'jti#': hash });
-    expect(revocations.usability(known(revocations, {}, { jti: long }))).toBe('refuse');
+    expect(revocations.usability(known(revocations, {}, { jti: long }))).toBe('revoked');
     expect(revocations.usability(known(revocations, {}, { jti: hash }))).toBe('use');
   });
 });
@@ -512,7 +512,7 @@ describe('a revocation from a process whose clock is ahead', () => {
     const revocations = remembered();
     revocations.add(noticeOf({ clientId: 'app' }, now + 290_000));
     expect(revocations.usability(known(revocations))).toBe('use');
-    expect(revocations.usability(jwt(revocations, -35))).toBe('refuse');
+    expect(revocations.usability(jwt(revocations, -35))).toBe('revoked');
     expect(revocations.usability(jwt(revocations, -36))).toBe('use');
   });
 });
@@ -522,8 +522,8 @@ describe('a process whose clock is behind by an hour', () => {
     const revocations = remembered({ syncedBy: 'log', acceptsUnknownRevocation: true });
     const seen = jwt(revocations, -3_600);
     revocations.add(noticeOf({ subject: 'alice' }, now + 3_600_000), '0001');
-    expect(revocations.usability(seen)).toBe('refuse');
-    expect(revocations.usability(jwt(revocations, -35))).toBe('refuse');
+    expect(revocations.usability(seen)).toBe('revoked');
+    expect(revocations.usability(jwt(revocations, -35))).toBe('revoked');
     expect(revocations.usability(jwt(revocations, -36))).toBe('use');
   });
 });
@@ -568,7 +568,7 @@ describe('a token that speaks for itself, with a log', () => {
     revocations.markCompleteOnlySince(now);
     expect(revocations.usability(jwt(revocations, 60))).toBe('use');
     revocations.add(noticeOf({ subject: 'alice' }));
-    expect(revocations.usability(jwt(revocations, 60))).toBe('refuse');
+    expect(revocations.usability(jwt(revocations, 60))).toBe('revoked');
   });
 
   it('a gap in the log voids all that is known from before', () => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { canonicalHashOf, isCanonical } from '../../../packages/core/src/token/token-hash.js';
+import { isCanonical, revocationHashOf } from '../../../packages/core/src/token/token-hash.js';
 import { runs } from '../../support/fuzzing.js';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('base64url');
@@ -15,26 +15,26 @@ const jwt = `${input}.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa
 
 describe('the canonical hash of a token', () => {
   it('is the hash of what is signed, for a JWT with whichever signature', () => {
-    expect(canonicalHashOf(jwt)).toBe(sha256(input));
-    expect(canonicalHashOf(`${input}.another`)).toBe(sha256(input));
+    expect(revocationHashOf(jwt)).toBe(sha256(input));
+    expect(revocationHashOf(`${input}.another`)).toBe(sha256(input));
   });
 
   it.each(['.', '..', '.x', '.x.y', '~disclosure~', '~disclosure~eyJ9.eyJ9.AA', '=.'])(
     'is the hash of what is signed, for a JWT with %s after it',
     (more) => {
-      expect(canonicalHashOf(jwt + more)).toBe(sha256(input));
+      expect(revocationHashOf(jwt + more)).toBe(sha256(input));
     },
   );
 
   it('is the hash of what is signed, for a signed JWT whose header has the member enc', () => {
     const signed = `${encoded({ alg: 'ES256', enc: 'A128GCM' })}.${encoded({ sub: 'user-1' })}`;
-    expect(canonicalHashOf(`${signed}.AQ`)).toBe(sha256(signed));
+    expect(revocationHashOf(`${signed}.AQ`)).toBe(sha256(signed));
   });
 
   it('is the hash of the whole text for a token of fewer than 22 characters, in whichever spelling', () => {
     const shortest = 'A'.repeat(22);
-    expect(canonicalHashOf(`${shortest}=`)).toBe(sha256(shortest));
-    expect(canonicalHashOf(`${shortest.slice(1)}=`)).toBe(sha256(`${shortest.slice(1)}=`));
+    expect(revocationHashOf(`${shortest}=`)).toBe(sha256(shortest));
+    expect(revocationHashOf(`${shortest.slice(1)}=`)).toBe(sha256(`${shortest.slice(1)}=`));
   });
 
   const opaque = 'a-handle-of-22-letters-and-more';
@@ -44,12 +44,12 @@ describe('the canonical hash of a token', () => {
     ['dots and what decodes to nothing', `${opaque}.=.~`, opaque],
     ['a dot after an encrypted JWT', `${jwe}.`, jwe],
   ])('leaves out %s', (_what, token, expected) => {
-    expect(canonicalHashOf(token)).toBe(canonicalHashOf(expected));
+    expect(revocationHashOf(token)).toBe(revocationHashOf(expected));
   });
 
   it('is another one for encrypted JWTs of one header', () => {
-    expect(canonicalHashOf(`${jwe.slice(0, -1)}g`)).not.toBe(canonicalHashOf(jwe));
-    expect(canonicalHashOf(`${jwe}.xyz`)).not.toBe(canonicalHashOf(jwe));
+    expect(revocationHashOf(`${jwe.slice(0, -1)}g`)).not.toBe(revocationHashOf(jwe));
+    expect(revocationHashOf(`${jwe}.xyz`)).not.toBe(revocationHashOf(jwe));
   });
 
   it.each([
@@ -62,7 +62,7 @@ describe('the canonical hash of a token', () => {
     ['the header of a JWT alone', encoded({ alg: 'ES256', typ: 'JWT' })],
     ['an encrypted JWT', `${encoded({ alg: 'RSA-OAEP', enc: 'A128GCM' })}.AA.AQ.Ag.Aw`],
   ])('is the hash of its text for %s', (_what, token) => {
-    expect(canonicalHashOf(token)).toBe(sha256(token));
+    expect(revocationHashOf(token)).toBe(sha256(token));
   });
 
   const bytes = fc.uint8Array({ minLength: 1, maxLength: 40 });
@@ -99,7 +99,7 @@ describe('the canonical hash of a token', () => {
         const decoded = (text: string) =>
           text.split('.').map((part) => Buffer.from(part, 'base64').toString('hex'));
         expect(decoded(other)).toEqual(decoded(token));
-        expect(canonicalHashOf(other)).toBe(canonicalHashOf(token));
+        expect(revocationHashOf(other)).toBe(revocationHashOf(token));
       }),
       runs(500),
     );
@@ -109,7 +109,7 @@ describe('the canonical hash of a token', () => {
     fc.assert(
       fc.property(texts, texts, (one, other) => {
         const isSame = one.join('.') === other.join('.');
-        expect(canonicalHashOf(one.join('.')) === canonicalHashOf(other.join('.'))).toBe(isSame);
+        expect(revocationHashOf(one.join('.')) === revocationHashOf(other.join('.'))).toBe(isSame);
       }),
       runs(500),
     );
@@ -118,7 +118,7 @@ describe('the canonical hash of a token', () => {
   it('is the SHA-256 of a token as its server writes it', () => {
     fc.assert(
       fc.property(texts, (all) => {
-        expect(canonicalHashOf(all.join('.'))).toBe(sha256(all.join('.')));
+        expect(revocationHashOf(all.join('.'))).toBe(sha256(all.join('.')));
       }),
       runs(200),
     );

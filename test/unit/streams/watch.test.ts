@@ -9,7 +9,7 @@ const issuer = 'https://as.example.com';
 function watchedBy(revocations: Revocations, subject: string): { heard: string[]; unwatch: () => void } {
   const heard: string[] = [];
   const tokenClaims = readTokenClaims({ sub: subject }, issuer) as TokenClaims;
-  const watched = { tokenClaims, hash: `hash of ${subject}`, canonicalHash: `canonicalHash of ${subject}` };
+  const watched = { tokenClaims, hash: `hash of ${subject}`, revocationHash: `revocationHash of ${subject}` };
   const unwatch = revocations.watch(watched, revocations.latestTurn, (code) => heard.push(code));
   return { heard, unwatch };
 }
@@ -60,7 +60,7 @@ describe('a watcher', () => {
     happens(revocations);
     const heard: string[] = [];
     const tokenClaims = readTokenClaims({ sub: 'user-1' }, issuer) as TokenClaims;
-    revocations.watch({ tokenClaims, hash: 'hash', canonicalHash: 'canonicalHash' }, since, (code) =>
+    revocations.watch({ tokenClaims, hash: 'hash', revocationHash: 'revocationHash' }, since, (code) =>
       heard.push(code),
     );
     expect(heard).toEqual(expected);

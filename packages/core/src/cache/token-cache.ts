@@ -10,7 +10,7 @@ import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { untilAllSettled } from '../shared/promises.js';
 import { reconcileClaims } from '../token/reconciled-claims.js';
 import { readTokenClaims, type TokenAnswer, type TokenClaims } from '../token/token-claims.js';
-import { canonicalHashOf, hashOf } from '../token/token-hash.js';
+import { hashOf, revocationHashOf } from '../token/token-hash.js';
 import { createTokenRejection, type TokenRejection } from '../token/token-rejection.js';
 import { RejectionTimes } from './rejection-times.js';
 import type { SharedCache } from './shared-cache.js';
@@ -168,7 +168,7 @@ export class TokenCache {
     const monotonicNow = performance.now();
     if (entry !== undefined && this.#isFresh(entry, now, monotonicNow)) {
       const usability = this.#revocations.usability(entry, monotonicNow);
-      if (usability === 'refuse') {
+      if (usability === 'revoked') {
         return revoked;
       }
       if (usability === 'use') {
@@ -266,14 +266,17 @@ export class TokenCache {
       if (usability === 'use') {
         return this.#usableNow(known.tokenClaims);
       }
-      if (usability === 'refuse') {
+      if (usability === 'revoked') {
         return revoked;
       }
     }
     return 'token_inactive';
   }
 
-  /** Call it at once when it was decided that an answer may be used: a later revocation does not count. */
+  /**
+   * Dates an answer that may be used. Call it at once when that was decided: a revocation in between would
+   * be taken for one that was known.
+   */
   #usableNow(answer: TokenAnswer): UsableAnswer {
     return typeof answer === 'string' ? answer : { tokenClaims: answer, turn: this.#revocations.latestTurn };
   }
@@ -392,7 +395,7 @@ export class TokenCache {
    */
   #sharedFor({ key, server }: Reading): SharedCache | undefined {
     const cachedEntry = this.#active.peek(key);
-    const isVoid = cachedEntry !== undefined && this.#revocations.usability(cachedEntry) === 'refuse';
+    const isVoid = cachedEntry !== undefined && this.#revocations.usability(cachedEntry) === 'revoked';
     // No shared answer is used for a token that this process knows to be revoked, and none at all
     // while this process may miss revocations: a look would only cost time.
     return isVoid || !this.#revocations.acceptsShared ? undefined : this.#sharedOf(server);
@@ -528,7 +531,7 @@ export class TokenCache {
       if (usability === 'use') {
         return known;
       }
-      if (usability === 'refuse') {
+      if (usability === 'revoked') {
         return revoked;
       }
       if (usability !== 'outdated') {
@@ -541,7 +544,7 @@ export class TokenCache {
   /** Whether a revocation concerns a token that was introspected, by what it says of itself. */
   #isRevokedByItself(reading: Reading, answer: TokenClaims, turn: number, turnTime: number): boolean {
     const known = this.#knownSelfContained(reading, answer, turn, turnTime);
-    return this.#revocations.usability(known) === 'refuse';
+    return this.#revocations.usability(known) === 'revoked';
   }
 
   /** The claims of a self-contained token count from when this process first saw the token. */
@@ -602,7 +605,7 @@ export class TokenCache {
     if (usability === 'use') {
       return known;
     }
-    return usability === 'refuse' ? revoked : 'token_inactive';
+    return usability === 'revoked' ? revoked : 'token_inactive';
   }
 
   #knownToken(
@@ -612,12 +615,12 @@ export class TokenCache {
     when: Pick<DatedToken, 'turn' | 'turnTime' | 'shared'>,
   ): DatedToken {
     // What is cached should not keep two texts where one will do.
-    const canonicalHash = canonicalHashOf(token, hash);
+    const revocationHash = revocationHashOf(token, hash);
     return {
       tokenClaims,
       claimsFrom,
       hash,
-      canonicalHash: canonicalHash === hash ? hash : canonicalHash,
+      revocationHash: revocationHash === hash ? hash : revocationHash,
       checkedUpTo: Number.NaN,
       turn: when.turn,
       turnTime: when.turnTime,
@@ -634,14 +637,14 @@ export class TokenCache {
     // What a token says of itself was checked again just now.
     const freshFromMonotonic = known.claimsFrom === 'token' ? performance.now() : known.turnTime;
     const freshUntilMonotonic = freshFromMonotonic + maxAgeMs;
-    const { tokenClaims, claimsFrom, hash, canonicalHash, checkedUpTo, turn, turnTime, shared } = known;
+    const { tokenClaims, claimsFrom, hash, revocationHash, checkedUpTo, turn, turnTime, shared } = known;
     // Not by `...known`: V8 may give each such object a hidden class of its own. Then each request
     // finds the members of its entry the slow way, and each entry takes more memory.
     return {
       tokenClaims,
       claimsFrom,
       hash,
-      canonicalHash,
+      revocationHash,
       checkedUpTo,
       turn,
       turnTime,

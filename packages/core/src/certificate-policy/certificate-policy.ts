@@ -107,8 +107,8 @@ export const certificatePolicyOptions = optionGroup({
    * Signatures, dates, basic constraints, path lengths, key usage, extended key usage, name
    * constraints, policies and critical extensions are checked, for RSA keys of 2048 to 8192 bits, the
    * NIST and Brainpool curves and Ed25519 and Ed448, with SHA-2. A certificate that passes counts as
-   * verified. One of which TLS or the proxy says that it is revoked, or that no list of revoked
-   * certificates can be had, or leaves that open, is refused: see `mayBeRevoked` of `ClientCertificate`.
+   * verified. A certificate is refused if TLS or the proxy says that it is revoked, that no list of
+   * revoked certificates can be had, or not why it is untrusted: see `mayBeRevoked` of `ClientCertificate`.
    * So is each that TLS did not verify if the server of Node has
    * lists in its own option `crl`. Lists in `addContext()`, `SNICallback` or a proxy do not replace
    * `revocationCheck`: a client that sends a wrong certificate beside its own gets another verdict than

@@ -191,8 +191,8 @@ export class ChainCheck {
   /**
    * A path without the certificate that makes this one not good, and without those of `avoided`, to which
    * it is added. If nothing says whether the client's own certificate is revoked, a path by another
-   * certificate of its issuer is looked for: an answer may count for that one alone. `undefined` if there
-   * is none, and if the client's own certificate is revoked.
+   * certificate of its issuer is looked for: a list may count for a path by that certificate alone.
+   * `undefined` if there is none, and if the client's own certificate is revoked.
    */
   #otherPath(
     certificate: ClientCertificate,

@@ -30,8 +30,8 @@ interface OfAnchor<T> extends Amount {
 /**
  * Records of lists or of answers. Each authority that needs a list has a record of its own, which is
  * fetched in its turn: what is fetched for another authority may have to wait. If they take more than
- * they may, the trust anchor with the most loses one, and of its authorities the one with the most,
- * whatever the certificates of another one name, and however many these are. What was not used for
+ * they may, the trust anchor with the most loses one, and of its authorities the one with the most. So
+ * certificates of one authority drop no record of another, whatever they name. What was not used for
  * longest goes first.
  *
  * What is fetched for the first time takes no part, and is not dropped: the requests that may wait limit

@@ -124,7 +124,8 @@ export function createStatusChecker(
 
   /**
    * Until when the lists of another certificate of an issuer count: its path leads to the same trust anchor,
-   * and no certificate of this is revoked. No list says so of the certificate whose key signed it.
+   * and no certificate of this path is revoked. A list proves nothing about the certificate whose key signed
+   * the list.
    */
   const untilOf = (certificate: PathCertificate, depends: Dependency): number | undefined => {
     const { anchor, now, of, deepest } = depends;

@@ -2,7 +2,7 @@ import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { RequestRefused, toRefusal } from '../errors.js';
 import type { Revocations } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
-import { canonicalHashOf, hashOf } from '../token/token-hash.js';
+import { hashOf, revocationHashOf } from '../token/token-hash.js';
 import { readCredentials } from './credentials.js';
 import type { NodeRequest } from './node-request.js';
 import { endWithRequest, noticeRequestEnds } from './request-end.js';
@@ -137,7 +137,7 @@ export class AuthorizationSignals {
 function watchedOf(req: NodeRequest, tokenClaims: TokenClaims): Parameters<Revocations['watch']>[0] {
   const { token } = readCredentials(req, undefined, true);
   const hash = hashOf(token);
-  return { tokenClaims, hash, canonicalHash: canonicalHashOf(token, hash) };
+  return { tokenClaims, hash, revocationHash: revocationHashOf(token, hash) };
 }
 
 /** A request that has a signal, until it ends. */

@@ -32,16 +32,16 @@ const dpopScheme = /^dpop(?![\w!#$%&'*+\-.^`|~])/i;
  * The access token of the Authorization header, the only place it is read from (RFC 6750 §2.1).
  * Throws `RequestRefused`: no credentials 401, malformed, repeated or elsewhere 400.
  *
- * @param body what a form parser made of the body, when one ran before
+ * @param parsedBody what a form parser made of the body, when one ran before: a token in it is refused
  * @param acceptsDpop whether the scheme DPoP is accepted, too (RFC 9449 §7.1)
  */
-export function readCredentials(req: NodeRequest, body: unknown, acceptsDpop: boolean): Credentials {
+export function readCredentials(req: NodeRequest, parsedBody: unknown, acceptsDpop: boolean): Credentials {
   const hasLines = hasLinesOfNode(req);
   if (hasLines) {
     refuseCutHeaders(req);
   }
   refuseTokenInQuery(req.url);
-  refuseTokenInForm(req, body);
+  refuseTokenInForm(req, parsedBody);
   const credentials = hasLines ? soleAuthorization(req.rawHeaders) : joinedAuthorization(req);
   // The length is looked at first, so that no pattern ever walks a huge value.
   if (credentials.length > MAX_CREDENTIALS_LENGTH) {

@@ -4,7 +4,7 @@ import { CLOCK_DIFFERENCE } from '../shared/clock-difference.js';
 import { type Expiring, ExpiringMap } from '../shared/expiring-map.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { RecentMap } from '../shared/recent-map.js';
-import { canonicalHashOf, hashOf } from '../token/token-hash.js';
+import { hashOf, revocationHashOf } from '../token/token-hash.js';
 import { acceptedForm, couldMatch, revocationKinds } from './revocation-kinds.js';
 import {
   type DatedClaims,
@@ -55,8 +55,8 @@ const claimNames = Object.entries(claimNameOfKind);
 export interface DatedToken extends DatedClaims {
   /** The SHA-256 of its text. */
   readonly hash: string;
-  /** `canonicalHashOf()`: equal for all texts of one token. */
-  readonly canonicalHash: string;
+  /** `revocationHashOf()`: equal for all texts of one token. */
+  readonly revocationHash: string;
   /**
    * How many revocations had been added when this token was last looked up and none concerned it.
    * While no further one is added, it need not be looked up again.
@@ -159,7 +159,7 @@ export interface RevocationsRules {
 type Waiter = () => void;
 
 /** What a watched token is known by. */
-export type Watched = Pick<DatedToken, 'tokenClaims' | 'hash' | 'canonicalHash'>;
+export type Watched = Pick<DatedToken, 'tokenClaims' | 'hash' | 'revocationHash'>;
 
 /**
  * Says why a watched token counts no longer: it is revoked, or a revocation of it may have been
@@ -592,7 +592,7 @@ export function toWrittenRevocation(revocation: Revocation): WrittenRevocation {
     return isPlain(parts[1]) ? revocation : revocationOf(keyOf(...parts));
   }
   const { token, ...issuer } = revocation;
-  return { tokenHash: canonicalHashOf(token), ...issuer };
+  return { tokenHash: revocationHashOf(token), ...issuer };
 }
 
 function isOfText(revocation: Revocation): revocation is Extract<Revocation, { token: string }> {
@@ -643,7 +643,7 @@ function issuerIn(key: string): string {
  * The names of the revocations that concern a token. What a token does not say is looked up under no
  * name.
  */
-function revocationKeysOf({ hash, canonicalHash, tokenClaims }: Watched): ReadonlySet<string> {
+function revocationKeysOf({ hash, revocationHash, tokenClaims }: Watched): ReadonlySet<string> {
   const named = claimNames
     .map(([kind, claim]) => [kind, readOwnMember(tokenClaims.claims, claim)])
     .concat([
@@ -651,7 +651,7 @@ function revocationKeysOf({ hash, canonicalHash, tokenClaims }: Watched): Readon
       ['clientId', tokenClaims.clientId],
       ...thumbprintsIn(tokenClaims.confirmation).map((thumbprint) => ['thumbprint', thumbprint]),
       ['tokenHash', hash],
-      ['tokenHash', canonicalHash],
+      ['tokenHash', revocationHash],
     ])
     .filter((pair): pair is [string, string] => typeof pair[1] === 'string')
     .flatMap(([kind, value]) => [keyOf(kind, value), keyOf(kind, value, tokenClaims.issuer)]);

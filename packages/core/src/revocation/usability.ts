@@ -48,9 +48,9 @@ export interface ReceivedRevocation {
   /** When this process received it. */
   readonly turn: number;
   /**
-   * When it was revoked, in milliseconds since the epoch, by the clock of the process that revoked. Of a
-   * revocation that this process received as it was made, the later of that time and this process's:
-   * the clock of the process that revoked may be behind.
+   * When it was revoked, in milliseconds since the epoch, by the clock of the process that revoked. That
+   * clock may be behind: if this process received the revocation at once and its own clock shows a later
+   * time, it is that time.
    */
   readonly revokedAt: number;
   /** Where it stands in the log; undefined without a log, or before it was read there. */
@@ -110,11 +110,11 @@ export interface UsabilityLimits {
 
 /**
  * `use`: the claims may be used. `outdated`: the answer may be from before a revocation, so that the
- * authorization server must be asked again. `refuse`: the token is revoked. `wait`: the token speaks
+ * authorization server must be asked again. `revoked`: the token is revoked. `wait`: the token speaks
  * for itself, and this process does not know what was revoked just now. `may-be-revoked`: the token
  * speaks for itself, and was issued before the time from which on this process knows all revocations.
  */
-export type Usability = 'use' | 'outdated' | 'refuse' | 'wait' | 'may-be-revoked';
+export type Usability = 'use' | 'outdated' | 'revoked' | 'wait' | 'may-be-revoked';
 
 /**
  * Decides whether what is known of a token may be used now. Four other places decide about
@@ -135,12 +135,12 @@ export function usabilityOf(
 ): Usability {
   for (const { isOfOneToken } of revocations) {
     if (isOfOneToken) {
-      return 'refuse';
+      return 'revoked';
     }
   }
   for (const revocation of revocations) {
     if (precedes(dated, revocation, limits.clockToleranceMs)) {
-      return dated.claimsFrom === 'token' ? 'refuse' : 'outdated';
+      return dated.claimsFrom === 'token' ? 'revoked' : 'outdated';
     }
   }
   for (const revocation of forgotten) {

@@ -19,7 +19,7 @@ const SHORTEST = 22;
  *
  * @param hash `hashOf(token)`, where it is known
  */
-export function canonicalHashOf(token: string, hash = hashOf(token)): string {
+export function revocationHashOf(token: string, hash = hashOf(token)): string {
   const parts = canonicalOf(token).split('.');
   while (parts.at(-1) === '') {
     parts.pop();
