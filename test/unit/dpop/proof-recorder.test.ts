@@ -230,6 +230,25 @@ describe('a store that answers, in a process that is busy', () => {
   });
 });
 
+it.each([
+  [false, '503'],
+  [true, 'accepted'],
+])(
+  'a store that always answers a little too late is away (acceptsWithoutStore: %s)',
+  async (accepts, then) => {
+    const { reported, outcomesOf } = start(
+      () => new Promise((resolve) => setTimeout(() => resolve(true), 600)),
+      accepts,
+    );
+    for (let turn = 0; turn < 20; turn += 1) {
+      await outcomesOf(1, 100);
+    }
+    expect(reported.map(([code]) => code)).toContain('dpop_store_suspended');
+    // One of them may be the one that tries the store.
+    expect(Object.keys(await outcomesOf(3, 1)).map((one) => one.slice(0, then.length))).toEqual([then]);
+  },
+);
+
 describe('a store with calls that it never answers', () => {
   /** Of 20 calls at most. */
   function startSmall(add: ProofStore['add']) {
@@ -271,14 +290,26 @@ describe('a store with calls that it never answers', () => {
     expect(reported).toEqual([]);
   });
 
-  it('gets calls again ten minutes later', async () => {
+  it('gets calls again a minute later', async () => {
     const { store, callAll } = startSmall(halfHangs());
     for (let turn = 0; turn < 10; turn += 1) {
       await callAll(4, 510);
     }
-    await callAll(1, 600_000);
+    await callAll(1, 60_000);
     store.add.mockImplementation(answers);
-    expect(await callAll(1)).toEqual(['true']);
+    expect(await callAll(3)).toEqual(['true', 'true', 'true']);
+  });
+
+  it('is tried every ten seconds until then', async () => {
+    const { store, callAll } = startSmall(halfHangs());
+    for (let turn = 0; turn < 10; turn += 1) {
+      await callAll(4, 510);
+    }
+    store.add.mockClear().mockImplementation(answers);
+    for (let second = 0; second < 25; second += 1) {
+      await callAll(10, 1_000);
+    }
+    expect(store.add).toHaveBeenCalledTimes(2);
   });
 
   it('may have as many again as it answers late, well or badly', async () => {

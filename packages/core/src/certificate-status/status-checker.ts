@@ -211,16 +211,20 @@ export function createStatusChecker(
       }
       const anchor = path.at(-1);
       const needed = anchor === undefined ? [] : withSigners(path, anchor, crlSigners);
+      // A list of a file counts as soon as it is there, also where a responder is asked first.
+      const openFiles = (): Promise<void>[] =>
+        needed
+          .flatMap(([, issuer]) => sources.map((source) => source.openFiles?.(issuer)))
+          .filter((wait) => wait !== undefined);
       const waiting = needed
         .map((link) => anchor && loadFrom(0, link, anchor, chargedAuthorityOf(path)))
-        .filter((wait) => wait !== undefined);
+        .filter((wait) => wait !== undefined)
+        .concat(openFiles());
       if (waiting.length === 0) {
         return undefined;
       }
       // Other clients may have displaced an issuer while the list of another one was fetched.
-      const ready = Promise.all(waiting).then(() =>
-        Promise.all(needed.flatMap(([, issuer]) => sources.map((source) => source.openFiles?.(issuer)))),
-      );
+      const ready = Promise.all(waiting).then(() => Promise.all(openFiles()));
       return waitFor(ready, settings.timeout * sources.length);
     },
     statusOf(path, now) {

@@ -40,29 +40,60 @@ const MAX_CHEAP_KEY = 600;
 /**
  * Says why a key is not accepted: it is too weak, or one that could cost much time. Returns `undefined`
  * for one that is. Goes by its DER alone: OpenSSL takes a tenth of a second to decode a key on a curve
- * of its owner's making. A key is accepted in one form alone: responders know an authority by the bytes
- * of its key (RFC 6960 §4.1.1).
+ * of its owner's making.
  *
  * @param publicKey the DER of the SubjectPublicKeyInfo
  */
-export function explainUnacceptedKey(publicKey: Uint8Array): string | undefined {
-  const [algorithm, bits] = sequenceOf(publicKey) ?? [];
-  const [id, parameters] = membersOf(algorithm, tags.sequence) ?? [];
-  const type = types.get(identifierOf(id));
-  const key = bits?.tag === tags.bitString && bits.content[0] === 0 ? bits.content.subarray(1) : undefined;
+export function explainWeakKey(publicKey: Uint8Array): string | undefined {
+  const { type, key, parameters } = partsOf(publicKey);
   switch (type) {
     case 'rsa':
       return explainRsaKey(key);
     case 'ec':
-      if (!curveCosts.has(identifierOf(parameters))) {
-        return 'its key is on a curve that is not accepted';
-      }
-      return key?.[0] === UNCOMPRESSED ? undefined : 'its key is no uncompressed point';
+      return curveCosts.has(parameters) ? undefined : 'its key is on a curve that is not accepted';
     case 'edwards':
-      return key === undefined ? 'its key can not be read' : undefined;
+      return undefined;
     default:
       return `its key is of the type ${type ?? 'unknown'}`;
   }
+}
+
+/**
+ * Says why the key of an authority is not accepted, as `explainWeakKey()` does, or because it is not in the
+ * usual form. An authority could write the key of another one in another form, which OpenSSL reads as well,
+ * and responders know an authority by the bytes of its key (RFC 6960 §4.1.1).
+ */
+export function explainUnacceptedKey(publicKey: Uint8Array): string | undefined {
+  const weak = explainWeakKey(publicKey);
+  if (weak !== undefined) {
+    return weak;
+  }
+  const { type, key } = partsOf(publicKey);
+  if (key === undefined) {
+    return 'its key can not be read';
+  }
+  if (type === 'rsa') {
+    const whole = onlyElement(key);
+    const numbers = membersOf(whole, tags.sequence) ?? [];
+    return [whole, ...numbers].every(isDer) ? undefined : 'its RSA key is not written as DER demands';
+  }
+  return type === 'ec' && key[0] !== UNCOMPRESSED ? 'its key is no uncompressed point' : undefined;
+}
+
+function partsOf(publicKey: Uint8Array): {
+  readonly type: 'rsa' | 'ec' | 'edwards' | 'dsa' | undefined;
+  readonly parameters: string | undefined;
+  /** Undefined if it is not a whole number of bytes. */
+  readonly key: Uint8Array | undefined;
+} {
+  const [algorithm, bits] = sequenceOf(publicKey) ?? [];
+  const [id, parameters] = membersOf(algorithm, tags.sequence) ?? [];
+  const isWhole = bits?.tag === tags.bitString && bits.content[0] === 0;
+  return {
+    type: types.get(identifierOf(id)),
+    parameters: identifierOf(parameters),
+    key: isWhole ? bits.content.subarray(1) : undefined,
+  };
 }
 
 /**
@@ -77,13 +108,9 @@ export function verificationCostOf(publicKey: Uint8Array): number {
   return curveCosts.get(identifierOf(parameters)) ?? (publicKey.length <= MAX_CHEAP_KEY ? 1 : 2);
 }
 
-/**
- * RFC 8017 §A.1.1. OpenSSL also reads numbers with zeros in front and longer forms of a length. These are
- * refused, as an authority could so write the key of another one differently (X.690 §8.3.2, §10.1).
- */
+/** RFC 8017 §A.1.1. */
 function explainRsaKey(key: Uint8Array | undefined): string | undefined {
-  const whole = onlyElement(key);
-  const [modulus, exponent, another] = membersOf(whole, tags.sequence) ?? [];
+  const [modulus, exponent, another] = sequenceOf(key) ?? [];
   const size = bitsOf(modulus);
   const exponentSize = bitsOf(exponent);
   if (size === undefined || exponentSize === undefined || another !== undefined) {
@@ -92,10 +119,7 @@ function explainRsaKey(key: Uint8Array | undefined): string | undefined {
   if (size < RSA_BITS.least || size > RSA_BITS.most) {
     return `its RSA key has ${size} bits; accepted are ${RSA_BITS.least} to ${RSA_BITS.most}`;
   }
-  if (exponentSize > MAX_EXPONENT_BITS) {
-    return 'its RSA key has too long an exponent';
-  }
-  return [whole, modulus, exponent].every(isDer) ? undefined : 'its RSA key is not written as DER demands';
+  return exponentSize > MAX_EXPONENT_BITS ? 'its RSA key has too long an exponent' : undefined;
 }
 
 /** Whether the length of an element, and the number in it, take no more bytes than they must. */

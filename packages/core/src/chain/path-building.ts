@@ -1,6 +1,6 @@
 import { type ChainReason, isOfAuthority } from './chain-reason.js';
 import { comparableKey } from './comparable-key.js';
-import { explainUnacceptedKey, verificationCostOf } from './key-rules.js';
+import { explainUnacceptedKey, explainWeakKey, verificationCostOf } from './key-rules.js';
 import {
   ELEMENTS_PER_COST,
   nameElements,
@@ -80,7 +80,7 @@ export function buildPath(
     costLeft: MAX_COST - (parts.spent ?? 0),
     reason: { code: 'no_path', why: 'no path leads to one of the authorities' },
   };
-  const why = explainUnacceptedKey(leaf.publicKey);
+  const why = explainWeakKey(leaf.publicKey);
   if (why !== undefined) {
     return { code: 'weak_key', why };
   }
@@ -149,7 +149,9 @@ function validFirst(issuers: readonly PathCertificate[], now: number): readonly 
 function isRepeated(candidate: PathCertificate, path: readonly PathCertificate[]): boolean {
   return path.some(
     (earlier) =>
-      earlier.subjectName === candidate.subjectName && comparableKey(earlier) === comparableKey(candidate),
+      earlier.subjectName === candidate.subjectName &&
+      explainUnacceptedKey(candidate.publicKey) === undefined &&
+      comparableKey(earlier) === comparableKey(candidate),
   );
 }
 

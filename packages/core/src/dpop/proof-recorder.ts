@@ -24,7 +24,13 @@ const breakerRules = { maxFailures: 5, probeInterval: 1 };
 const MAX_UNANSWERED = 5_000;
 
 /** Milliseconds after which a call that was given up counts as lost. */
-const LOST_AFTER = 600_000;
+const LOST_AFTER = 60_000;
+
+/** Milliseconds between two calls while that many are unanswered. */
+const TRIAL_INTERVAL = 10_000;
+
+/** Milliseconds after its last answer in time for which a store counts as one that answers. */
+const ANSWERS_LATELY = 30_000;
 
 /** Thrown in place of a call while this process waits for too many. It says nothing of the store. */
 class TooManyCalls extends TellableError {}
@@ -57,8 +63,10 @@ export class ProofRecorder {
   #waiting = 0;
   /** The calls that were given up and are unanswered, the oldest first. Milliseconds. */
   readonly #overdue = new Set<{ readonly since: number }>();
-  /** When the store answered last, by the monotonic clock. */
+  /** When the store answered last in time, by the monotonic clock. */
   #lastAnswer = Number.NEGATIVE_INFINITY;
+  /** When the store may be tried next while too many calls are unanswered. */
+  #nextTrial = Number.NEGATIVE_INFINITY;
 
   /** @param timeout seconds that the store may take to answer */
   constructor(store: ProofStore, timeout: number, report: ReportProblem, maxUnanswered = MAX_UNANSWERED) {
@@ -133,7 +141,9 @@ export class ProofRecorder {
     const add = async (): Promise<unknown> => {
       try {
         const isNew = await this.#store.add(name, ttl);
-        this.#lastAnswer = performance.now();
+        if (!this.#overdue.has(overdue)) {
+          this.#lastAnswer = performance.now();
+        }
         return isNew;
       } finally {
         isSettled = true;
@@ -141,6 +151,7 @@ export class ProofRecorder {
       }
     };
     this.#waiting += 1;
+    this.#delayTrial();
     try {
       return await withTimeLimit(this.#timeout, add);
     } catch (error) {
@@ -148,9 +159,16 @@ export class ProofRecorder {
         throw error;
       }
       this.#overdue.add(overdue);
+      this.#delayTrial();
       throw this.#lastAnswer >= began ? new SlowCall(describeStoreError(error)) : error;
     } finally {
       this.#waiting -= 1;
+    }
+  }
+
+  #delayTrial(): void {
+    if (this.#overdue.size >= this.#maxUnanswered) {
+      this.#nextTrial = performance.now() + TRIAL_INTERVAL;
     }
   }
 
@@ -164,8 +182,10 @@ export class ProofRecorder {
       }
       this.#overdue.delete(call);
     }
-    if (this.#overdue.size >= this.#maxUnanswered) {
-      throw new TellableError(`${this.#overdue.size} calls of add() are unanswered`);
+    const now = performance.now();
+    if (this.#overdue.size >= this.#maxUnanswered && now < this.#nextTrial) {
+      const what = `${this.#overdue.size} calls of add() are unanswered`;
+      throw now - this.#lastAnswer < ANSWERS_LATELY ? new TooManyCalls(what) : new TellableError(what);
     }
   }
 }
