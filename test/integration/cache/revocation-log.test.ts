@@ -165,7 +165,7 @@ describe('a process that reads one server and writes to another', () => {
     await other.revoke({ subject: 'alice' });
     expect(one.use()).toBe('use');
     await one.revoke({ subject: 'bob' });
-    await vi.waitFor(() => expect(one.use()).toBe('refuse'), 5_000);
+    await vi.waitFor(() => expect(one.use()).toBe('revoked'), 5_000);
     expect(one.told).toEqual(['revocations_unsynced', 'revocations_synced']);
   });
 
@@ -240,7 +240,7 @@ describe('a process that joins', () => {
     const first = await oldLog();
     await first.revoke({ subject: 'alice' });
     const later = await joined();
-    expect(later.use()).toBe('refuse');
+    expect(later.use()).toBe('revoked');
     expect(later.told).toEqual([]);
   });
 
@@ -256,7 +256,7 @@ describe('a process that joins', () => {
     const first = await oldLog();
     await first.revoke({ subject: 'bob' });
     await first.revoke(revocation);
-    expect((await joined()).use()).toBe('refuse');
+    expect((await joined()).use()).toBe('revoked');
   });
 
   it.each<Exclude<Revocation, { token: string }>>([
@@ -354,13 +354,13 @@ describe('a process that runs', () => {
   it('hears what another one revokes', async () => {
     const [one, other] = [await oldLog(), await joined()];
     await one.revoke({ subject: 'alice' });
-    await vi.waitFor(() => expect(other.use()).toBe('refuse'));
+    await vi.waitFor(() => expect(other.use()).toBe('revoked'));
   });
 
   it('keeps a token that was issued after the revocation by more than the clocks may differ', async () => {
     const first = await oldLog();
     await first.revoke({ subject: 'alice' });
-    expect(first.use(-29)).toBe('refuse');
+    expect(first.use(-29)).toBe('revoked');
     expect(first.use(-31)).toBe('use');
   });
 
@@ -370,17 +370,17 @@ describe('a process that runs', () => {
     await vi.waitFor(() => expect(other.told).toContain('revocations_unsynced'));
     log.failure = undefined;
     await one.revoke({ subject: 'alice' });
-    await vi.waitFor(() => expect(other.use()).toBe('refuse'), 3_000);
+    await vi.waitFor(() => expect(other.use()).toBe('revoked'), 3_000);
   });
 
   it('rejects a revocation that the log does not take, and writes it later', async () => {
     const first = await oldLog();
     log.writeFailure = new Error('OOM');
     await expect(first.revoke({ subject: 'alice' })).rejects.toThrow('OOM');
-    expect(first.use()).toBe('refuse');
+    expect(first.use()).toBe('revoked');
     log.writeFailure = undefined;
     await vi.waitFor(() => expect(log.entries.length).toBeGreaterThan(1), 4_000);
-    expect((await joined()).use()).toBe('refuse');
+    expect((await joined()).use()).toBe('revoked');
   });
 
   it('writes later what the log did not take, though it has an older revocation of the same subject', async () => {
@@ -518,7 +518,7 @@ describe('a revocation that is written again, or late', () => {
       setClock(-step);
       await untilRead(other);
       expect(other.revocations.usability(seen)).toBe('use');
-      expect([31, 28].map((seconds) => useAfter(other, seconds))).toEqual(['use', 'refuse']);
+      expect([31, 28].map((seconds) => useAfter(other, seconds))).toEqual(['use', 'revoked']);
     },
   );
 
@@ -533,9 +533,9 @@ describe('a revocation that is written again, or late', () => {
       const noticeAge = Date.now() - revokedAt;
       const entry = { ...begun, writer: randomUUID(), notice, noticeAge };
       await log.append(seal.seal(ENTRY_SEAL, textOfEntry(entry)));
-      await vi.waitFor(() => expect(useAfter(first, 28)).toBe('refuse'));
+      await vi.waitFor(() => expect(useAfter(first, 28)).toBe('revoked'));
       // The clock of its writer counts for five seconds at most.
-      expect(useAfter(first, 33)).toBe(ahead > 0 ? 'refuse' : 'use');
+      expect(useAfter(first, 33)).toBe(ahead > 0 ? 'revoked' : 'use');
       expect(useAfter(first, 37)).toBe('use');
     },
   );
@@ -547,7 +547,7 @@ describe('a revocation that is written again, or late', () => {
     await expect(one.revoke({ subject: 'alice' })).rejects.toThrow('OOM');
     await pass(40);
     log.writeFailure = undefined;
-    await vi.waitFor(() => expect(useAfter(other, 28)).toBe('refuse'), 8_000);
+    await vi.waitFor(() => expect(useAfter(other, 28)).toBe('revoked'), 8_000);
     expect(useAfter(other, 31)).toBe('use');
   });
 });
@@ -659,7 +659,7 @@ describe('a log that was harmed', () => {
     // Until then others may write what they remember.
     await sleep(7_500);
     const later = await joined();
-    expect(later.use()).toBe('refuse');
+    expect(later.use()).toBe('revoked');
     // No process knows whether another one wrote what was lost, so none vouches for more.
     expect(first.revocations.completeSince).toBeGreaterThan(completeSince);
     expect(later.revocations.completeSince).toBe(first.revocations.completeSince);
@@ -729,9 +729,9 @@ describe('a log that was harmed', () => {
     }
     await vi.waitFor(() => expect(first.told).toContain('revocation_not_ours'));
     const later = await joined();
-    expect([first, later].map(({ use }) => use())).not.toContain('refuse');
+    expect([first, later].map(({ use }) => use())).not.toContain('revoked');
     await log.append(seal.seal(ENTRY_SEAL, text));
-    await vi.waitFor(() => expect([first, later].map(({ use }) => use())).toEqual(['refuse', 'refuse']));
+    await vi.waitFor(() => expect([first, later].map(({ use }) => use())).toEqual(['revoked', 'revoked']));
   });
 
   it('believes no header that is not sealed', async () => {
@@ -746,7 +746,7 @@ describe('a log that was harmed', () => {
     const first = await oldLog();
     await first.revoke({ subject: 'alice' });
     const later = await joined(['a new secret of 32 characters or more', secret]);
-    expect(later.use()).toBe('refuse');
+    expect(later.use()).toBe('revoked');
   });
 });
 
@@ -877,7 +877,7 @@ describe('a process that starts while one runs that has read a revocation', () =
     const writer = await joined();
     await first.revoke({ subject: 'bob' });
     await writer.revoke({ subject: 'alice' });
-    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await vi.waitFor(() => expect(first.use(5)).toBe('revoked'));
     await writer.feed.close();
     change();
     const later = await joined();
@@ -892,7 +892,7 @@ describe('a process that starts while one runs that has read a revocation', () =
     const first = await oldLog();
     const writer = await joined();
     await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
-    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await vi.waitFor(() => expect(first.use(5)).toBe('revoked'));
     await writer.feed.close();
     log.entries.splice(-2, 1);
     expect((await joined()).use(5)).not.toBe('use');
@@ -902,7 +902,7 @@ describe('a process that starts while one runs that has read a revocation', () =
     const first = await oldLog();
     const writer = await joined();
     await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
-    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await vi.waitFor(() => expect(first.use(5)).toBe('revoked'));
     await writer.feed.close();
     const header = JSON.parse(seal.open(HEADER_SEAL, log.header ?? '') ?? '');
     log.entries.splice(-2, 1);
@@ -930,7 +930,7 @@ describe('a process that starts while one runs that has read a revocation', () =
     const first = await oldLog();
     const writer = await joined();
     await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
-    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await vi.waitFor(() => expect(first.use(5)).toBe('revoked'));
     await writer.feed.close();
     log.entries.splice(-2, 1);
     holds = true;
@@ -956,11 +956,11 @@ describe('a process that starts while one runs that has read a revocation', () =
     const first = await oldLog();
     const writer = await joined();
     await writer.revoke({ subject: 'alice' });
-    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await vi.waitFor(() => expect(first.use(5)).toBe('revoked'));
     await writer.feed.close();
     log.entries.splice(-1, 1, { position: at(-1), entry: 'garbage' });
     const later = await joined();
-    await vi.waitFor(() => expect(later.use()).toBe('refuse'), 5_000);
+    await vi.waitFor(() => expect(later.use()).toBe('revoked'), 5_000);
   });
 
   it('vouches for nothing from before where an old entry was moved behind the revocation', async () => {
@@ -972,7 +972,7 @@ describe('a process that starts while one runs that has read a revocation', () =
     await first.revoke({ subject: 'alice' });
     const revokedAt = at(-1);
     await first.revoke({ subject: 'carol' });
-    await vi.waitFor(() => expect(other.use(5)).toBe('refuse'));
+    await vi.waitFor(() => expect(other.use(5)).toBe('revoked'));
     log.entries = [{ position: `${revokedAt}a`, entry: old }, ...log.entries.slice(-1)];
     const later = await joined();
     expect(later.use(5)).not.toBe('use');
@@ -1038,7 +1038,7 @@ describe('a process that starts with a long log', () => {
       await first.revoke({ subject: `user-${index}` });
     }
     await Promise.all([writer.revoke({ subject: 'alice' }), first.revoke({ subject: 'bob' })]);
-    await vi.waitFor(() => expect(first.use(5)).toBe('refuse'));
+    await vi.waitFor(() => expect(first.use(5)).toBe('revoked'));
     await writer.feed.close();
     const { read } = log;
     log.read = async (query) => {
@@ -1079,7 +1079,7 @@ describe('a process that starts with a long log', () => {
     const later = start();
     await vi.waitFor(() => expect(later.use(-60)).not.toBe('wait'), { timeout: 4_000, interval: 5 });
     const waited = performance.now() - askedAt;
-    expect([kindsAfter(count), later.use(5), later.told]).toEqual([['ping', 'join'], 'refuse', []]);
+    expect([kindsAfter(count), later.use(5), later.told]).toEqual([['ping', 'join'], 'revoked', []]);
     expect(waited).toBeGreaterThan(190);
     expect(waited).toBeLessThan(800);
   });
