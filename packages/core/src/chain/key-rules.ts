@@ -103,9 +103,7 @@ function partsOf(publicKey: Uint8Array): {
  * @param publicKey the DER of the SubjectPublicKeyInfo
  */
 export function verificationCostOf(publicKey: Uint8Array): number {
-  const [algorithm] = sequenceOf(publicKey) ?? [];
-  const [, parameters] = membersOf(algorithm, tags.sequence) ?? [];
-  return curveCosts.get(identifierOf(parameters)) ?? (publicKey.length <= MAX_CHEAP_KEY ? 1 : 2);
+  return curveCosts.get(partsOf(publicKey).parameters) ?? (publicKey.length <= MAX_CHEAP_KEY ? 1 : 2);
 }
 
 /** RFC 8017 §A.1.1. */

@@ -38,6 +38,10 @@ class TooManyCalls extends TellableError {}
 /** Thrown for a call without an answer in time, if the store answered another one meanwhile. */
 class SlowCall extends TellableError {}
 
+function isOfStore(error: unknown): boolean {
+  return !(error instanceof TooManyCalls || error instanceof SlowCall);
+}
+
 /** Why a store did not record a proof. */
 interface StoreFailure {
   /** For the operator. */
@@ -103,7 +107,7 @@ export class ProofRecorder {
         if (error === undefined) {
           return 'answered';
         }
-        return error instanceof TooManyCalls || error instanceof SlowCall ? 'inconclusive' : 'failed';
+        return isOfStore(error) ? 'failed' : 'inconclusive';
       },
     );
   }
@@ -111,11 +115,7 @@ export class ProofRecorder {
   /** Says why `add()` rejected, or `checkAsks()` threw. */
   explain(error: unknown): StoreFailure {
     if (!(error instanceof CircuitOpen)) {
-      return {
-        detail: describeStoreError(error),
-        cause: error,
-        isOfStore: !(error instanceof TooManyCalls || error instanceof SlowCall),
-      };
+      return { detail: describeStoreError(error), cause: error, isOfStore: isOfStore(error) };
     }
     const cause = this.#failure;
     const detail = `${error.message}; the last failure: ${describeStoreError(cause)}`;
