@@ -260,7 +260,7 @@ export const defaultSettings: CertificateStatusSettings = {
   timeout: 5,
   maxSize: 10_485_760,
   nonce: false,
-  crlFilesPath: 'certificatePolicy.revocationCheck.crlFiles',
+  crlFilesOption: 'certificatePolicy.revocationCheck.crlFiles',
 };
 
 /** Writes files, calls `use` with their paths, and removes them. */

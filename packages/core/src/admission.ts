@@ -1,4 +1,4 @@
-import { Authorization, type AuthorizationSignalRegistry } from './authorization.js';
+import { Authorization, type AuthorizationAbortSignalRegistry } from './authorization.js';
 import type { AcceptedIssuer, ServerResolver } from './authorization-server/accepted-issuers.js';
 import type { RequesterFacts } from './authorization-server/requester.js';
 import type { TokenServer } from './authorization-server/token-server.js';
@@ -49,7 +49,7 @@ export interface RequestAdmitterParts {
    * Makes the signals of accepted requests. Each `Authorization` of this resource server carries
    * this object: by it `isOwnAuthorization` distinguishes them from those of another resource server.
    */
-  readonly abortSignals: AuthorizationSignalRegistry;
+  readonly abortSignals: AuthorizationAbortSignalRegistry;
 }
 
 /** Makes what admits requests: the way of a request, from its header to its `Authorization`. */

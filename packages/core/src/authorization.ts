@@ -7,7 +7,7 @@ import type { TokenClaims } from './token/token-claims.js';
  * Makes the signals of the requests of one resource server. Each resource server has one such object,
  * which identifies it.
  */
-export interface AuthorizationSignalRegistry {
+export interface AuthorizationAbortSignalRegistry {
   of(
     req: NodeRequest,
     tokenClaims: TokenClaims,
@@ -56,7 +56,7 @@ export class Authorization {
 
   // The signals belong to the one resource server that made this object. Only this class can write or
   // read these members.
-  readonly #abortSignals: AuthorizationSignalRegistry;
+  readonly #abortSignals: AuthorizationAbortSignalRegistry;
   readonly #request: NodeRequest;
   readonly #tokenClaims: TokenClaims;
   readonly #turn: number;
@@ -74,7 +74,7 @@ export class Authorization {
     certificate: ClientCertificate | undefined,
     isBound: boolean,
     keyThumbprint: string | undefined,
-    abortSignals: AuthorizationSignalRegistry,
+    abortSignals: AuthorizationAbortSignalRegistry,
     request: NodeRequest,
     turn: number,
   ) {

@@ -1,4 +1,4 @@
-import { Authorization, type AuthorizationSignalRegistry } from './authorization.js';
+import { Authorization, type AuthorizationAbortSignalRegistry } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
 import { checkTls, watchTls } from './certificate/tls-profile.js';
@@ -92,7 +92,7 @@ export function createRequestChecks(
   settings: Settings,
   rulesOf: (issuer: string) => ClaimRules,
   { explain }: Pick<Explainer, 'explain'>,
-  abortSignals: AuthorizationSignalRegistry,
+  abortSignals: AuthorizationAbortSignalRegistry,
   dpop: DpopCheck | undefined,
   revokeCertificate: (certificate: ClientCertificate) => void,
 ): RequestChecks {

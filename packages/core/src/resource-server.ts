@@ -23,10 +23,10 @@ import { reportUnsafeSettings } from './options/unsafe-settings.js';
 import { refuseFurtherArguments } from './policy/call-arguments.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { createRefusals, factsAtRoute, type Refusals } from './refusals.js';
-import { AuthorizationSignals, type CertificateRecheck } from './request/authorization-signals.js';
+import { AuthorizationAbortSignals, type CertificateRecheck } from './request/authorization-abort-signals.js';
 import { http2StreamOf } from './request/http2-request.js';
 import type { NodeRequest } from './request/node-request.js';
-import { withConnectionClose } from './request/request-body.js';
+import { withCloseIfBodyUnread } from './request/request-body.js';
 import { createRequestChecks } from './request-checks.js';
 import { createExplainer } from './response/explanation.js';
 import type { HttpAnswer } from './response/http-answer.js';
@@ -249,7 +249,7 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
   const revokeCertificate = ({ thumbprint }: ClientCertificate) =>
     ignoreRejection(revoke({ thumbprint }, 'certificate'));
   const recheck = recheckOf(settings, revokeCertificate);
-  const abortSignals = new AuthorizationSignals(revocations, clockTolerance, recheck);
+  const abortSignals = new AuthorizationAbortSignals(revocations, clockTolerance, recheck);
   const dpop = settings.dpop && createDpopCheck(settings.dpop, clockTolerance, report);
   const checks = createRequestChecks(
     settings,
@@ -398,6 +398,6 @@ async function acceptRevocation(
     }
     return { status: 200, headers: { 'Cache-Control': 'no-store' }, body: '' };
   } catch (refusal) {
-    return withConnectionClose(req, answer(refusal, req));
+    return withCloseIfBodyUnread(req, answer(refusal, req));
   }
 }

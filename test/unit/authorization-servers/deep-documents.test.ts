@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createRemoteKeys } from '../../../packages/core/src/authorization-server/key-set.js';
 import { createDiscovery } from '../../../packages/core/src/authorization-server/metadata.js';
 import { discoverTransmitter } from '../../../packages/core/src/signals/ssf-configuration.js';
-import { createTransmitterEndpoints } from '../../../packages/core/src/signals/transmitter-endpoints.js';
+import { createAskTransmitter } from '../../../packages/core/src/signals/transmitter-endpoints.js';
 
 const issuer = 'https://as.example.com';
 const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
@@ -54,7 +54,7 @@ it.each<[number, unknown]>([
   [64, undefined],
   [20_000, undefined],
 ])('an answer of a transmitter with lists nested %i deep', async (depth, expected) => {
-  const ask = createTransmitterEndpoints({
+  const ask = createAskTransmitter({
     transmitter: issuer,
     http: http(document(depth, { id: 1 })),
     timeout: 5,

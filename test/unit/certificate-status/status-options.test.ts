@@ -25,7 +25,7 @@ describe('the options of the status of certificates', () => {
       timeout: 5,
       maxSize: 10_485_760,
       nonce: false,
-      crlFilesPath: `${path}.crlFiles`,
+      crlFilesOption: `${path}.crlFiles`,
     });
   });
 

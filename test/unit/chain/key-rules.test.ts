@@ -3,8 +3,8 @@ import { createPublicKey, ECDH, generateKeyPairSync, type KeyObject } from 'node
 import { describe, expect, it } from 'vitest';
 import { splitDer } from '../../../packages/core/src/certificate/der-elements.js';
 import {
+  explainUnacceptedIssuerKey,
   explainUnacceptedKey,
-  explainWeakKey,
   verificationCostOf,
 } from '../../../packages/core/src/chain/key-rules.js';
 import { bits, der, identifier, integer, sequence as sequenceOf } from '../../support/written-der.js';
@@ -40,7 +40,7 @@ describe('accepts', () => {
         ),
     ],
   ])('%s', (_, key) => {
-    expect(explainUnacceptedKey(key())).toBeUndefined();
+    expect(explainUnacceptedIssuerKey(key())).toBeUndefined();
   });
 });
 
@@ -117,7 +117,7 @@ describe('refuses', () => {
     ['a hybrid point', () => pointAs('hybrid'), notUncompressed],
     ['RSA with a long exponent', () => withLongExponent(), 'its RSA key has too long an exponent'],
   ])('%s', (_, key, why) => {
-    expect(explainUnacceptedKey(key())).toBe(why);
+    expect(explainUnacceptedIssuerKey(key())).toBe(why);
   });
 });
 
@@ -200,14 +200,14 @@ describe('the numbers of an RSA key', () => {
       unreadable,
     ],
   ])('%s', (_, key, why) => {
-    expect(explainUnacceptedKey(key)).toBe(why);
+    expect(explainUnacceptedIssuerKey(key)).toBe(why);
   });
 });
 
 it('an algorithm that is no sequence is unknown', () => {
-  expect(explainUnacceptedKey(sequenceOf(der(0x31, identifier('1.3.101.112')), bits(Buffer.alloc(32))))).toBe(
-    'its key is of the type unknown',
-  );
+  expect(
+    explainUnacceptedIssuerKey(sequenceOf(der(0x31, identifier('1.3.101.112')), bits(Buffer.alloc(32)))),
+  ).toBe('its key is of the type unknown');
 });
 
 describe('a signature costs, in quarters of a millisecond', () => {
@@ -230,5 +230,5 @@ describe('a signature costs, in quarters of a millisecond', () => {
 });
 
 it('the key of a client may be a compressed point', () => {
-  expect(explainWeakKey(pointAs('compressed'))).toBeUndefined();
+  expect(explainUnacceptedKey(pointAs('compressed'))).toBeUndefined();
 });

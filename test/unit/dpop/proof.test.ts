@@ -4,7 +4,7 @@ import { createNonces } from '../../../packages/core/src/dpop/nonces.js';
 import {
   createProofReader,
   type ProofRules,
-  type ProvenRequest,
+  type RequestToProve,
 } from '../../../packages/core/src/dpop/proof.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
 
@@ -54,7 +54,7 @@ function proofOfLength(length: number): string {
   return text;
 }
 
-const request: ProvenRequest = { method: 'GET', urls: ['https://api.example/a'], tokenHash: ath };
+const request: RequestToProve = { method: 'GET', urls: ['https://api.example/a'], tokenHash: ath };
 const rules: ProofRules = {
   algorithms: ['ES256', 'PS256', 'EdDSA', 'Ed25519'],
   maxAge: 60,

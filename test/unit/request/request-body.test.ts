@@ -8,7 +8,7 @@ import {
   mediaTypeOfRequest,
   readRequestBody,
   textOfParsedBody,
-  withConnectionClose,
+  withCloseIfBodyUnread,
 } from '../../../packages/core/src/request/request-body.js';
 
 const errors: BodyErrors = {
@@ -36,7 +36,7 @@ function request(headers: [string, string][] = [], members: object = {}): Body {
 
 const events = ['data', 'end', 'close', 'aborted'];
 const listeners = (req: Body) => events.map((event) => req.listenerCount(event));
-const connectionOf = (req: Body) => withConnectionClose(req, answer).headers.Connection;
+const connectionOf = (req: Body) => withCloseIfBodyUnread(req, answer).headers.Connection;
 
 afterEach(() => {
   vi.useRealTimers();
@@ -51,7 +51,7 @@ it('a body of several chunks is read as one text', async () => {
   req.end(bytes.subarray(3));
   expect(await text).toBe('grün');
   expect(listeners(req)).toEqual(before);
-  expect(withConnectionClose(req, answer)).toBe(answer);
+  expect(withCloseIfBodyUnread(req, answer)).toBe(answer);
 });
 
 it('a body that another middleware has paused is read', async () => {
@@ -164,7 +164,7 @@ it.each<[string, (req: Body) => void, 'close' | undefined]>([
     happens(req);
     await expect(readRequestBody(req, errors)).rejects.toThrow(readBefore);
     expect(connectionOf(req)).toBe(connection);
-    expect(withConnectionClose(req, answer)).toMatchObject({ status: 400, headers: { Vary: 'x' } });
+    expect(withCloseIfBodyUnread(req, answer)).toMatchObject({ status: 400, headers: { Vary: 'x' } });
   },
 );
 

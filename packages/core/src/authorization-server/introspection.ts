@@ -31,7 +31,7 @@ import { createRemoteKeys } from './key-set.js';
 import { jose } from './lazy-modules.js';
 import { retryBroken } from './limited-http.js';
 import type { RequesterFacts } from './requester.js';
-import { isFromGateway, readRetryAfter, serverTrouble } from './retry-after.js';
+import { looksLikeGatewayPage, readRetryAfter, serverTrouble } from './retry-after.js';
 import {
   readSignedAnswer,
   type SignedAnswerFormat,
@@ -360,7 +360,7 @@ function statusTrouble(response: Response, endpoint: string, method: string, err
   const { status } = response;
   const detail = `${redactUrl(endpoint)} answered ${status}`;
   if (status === 401 || status === 403 || aboutOurCredentials.includes(error)) {
-    if (isFromGateway(response)) {
+    if (looksLikeGatewayPage(response)) {
       return new RequestRefused('authorization_server_failed', {
         detail: `${detail} in HTML, most likely by a firewall or proxy in front of the server`,
         ...readRetryAfter(response.headers.get('retry-after')),

@@ -1,4 +1,8 @@
-import { acceptedAlgorithms, algorithmList, permittedByDefault } from '../jose/signature-algorithms.js';
+import {
+  acceptedAlgorithms,
+  algorithmList,
+  permittedByDefaultInWords,
+} from '../jose/signature-algorithms.js';
 import { createMismatch } from '../shared/option-errors.js';
 import {
   nestedRule,
@@ -50,7 +54,7 @@ export const jwtAccessTokensOptions = optionGroup({
    * of EdDSA) and RS256. Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that
    * the `profile` permits.
    */
-  algorithms: optional(algorithmList, { defaultInWords: permittedByDefault }),
+  algorithms: optional(algorithmList, { defaultInWords: permittedByDefaultInWords }),
   /**
    * The values of the header `typ` (RFC 9068 §2.1) that are accepted: `at+jwt`, `JWT`, `absent` for
    * a token without `typ`, or a type of your server that ends in `at+jwt`. ID tokens also have

@@ -50,7 +50,7 @@ const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 300_000;
 
 /** What discovery needs besides the issuer. */
-export interface Discovery {
+export interface DiscoveryParts {
   readonly http: Http;
   /** Seconds for one discovery, at both locations. */
   readonly timeout: number;
@@ -68,7 +68,7 @@ export interface Discovery {
  */
 export function createDiscovery(
   { issuer, metadataMaxAge }: MetadataRules,
-  { http, timeout, onFound, report, discover = discoverServer }: Discovery,
+  { http, timeout, onFound, report, discover = discoverServer }: DiscoveryParts,
 ): ReadServerMetadata {
   let known: AuthorizationServer | undefined;
   let nextAttempt = 0;

@@ -1,6 +1,6 @@
 import type { JsonWebKey, KeyObject } from 'node:crypto';
 import type { DecryptOptions, errors as JoseErrors } from 'jose';
-import { isStrongRsa } from '../jose/public-key.js';
+import { isAcceptedRsa } from '../jose/public-key.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { jose } from './lazy-modules.js';
 import { readPrivateKey } from './private-key.js';
@@ -28,7 +28,7 @@ const curves: readonly unknown[] = ['prime256v1', 'secp384r1', 'secp521r1'];
 function isSuitable(key: KeyObject | undefined): boolean {
   switch (key?.asymmetricKeyType) {
     case 'rsa':
-      return isStrongRsa(key);
+      return isAcceptedRsa(key);
     case 'ec':
       return curves.includes(key.asymmetricKeyDetails?.namedCurve);
     default:

@@ -50,25 +50,31 @@ export type ReadCertificateAndKey = () => CertificateAndKey | Promise<Certificat
  * Throws `ConfigurationError` unless certificate and key are there, can be read, and belong
  * together.
  */
-export function createCertificateReader(path: string, options: TlsClientAuthOptions): ReadCertificateAndKey {
+export function createCertificateReader(
+  optionPath: string,
+  options: TlsClientAuthOptions,
+): ReadCertificateAndKey {
   if (typeof options === 'function') {
-    return readGivenIdentity(path, options);
+    return readGivenIdentity(optionPath, options);
   }
-  const given = new OptionReader(path, options, { ...certificateAndKeyOptions, ...identityFileOptions });
+  const given = new OptionReader(optionPath, options, {
+    ...certificateAndKeyOptions,
+    ...identityFileOptions,
+  });
   if (given.isUnwritten('certFile') && given.isUnwritten('keyFile')) {
     const cert = given.get('cert');
     const key = given.get('key');
     const fixed = pair(cert, key);
     if (fixed === undefined) {
-      throw createMismatch(`${path}.key`, ...explainNoPair(cert, key));
+      throw createMismatch(`${optionPath}.key`, ...explainNoPair(cert, key));
     }
     return () => fixed;
   }
-  return fromFiles(path, given.get('certFile'), given.get('keyFile'));
+  return fromFiles(optionPath, given.get('certFile'), given.get('keyFile'));
 }
 
 function readGivenIdentity(
-  path: string,
+  optionPath: string,
   give: Extract<TlsClientAuthOptions, () => unknown>,
 ): ReadCertificateAndKey {
   let current: { given: unknown; pair: CertificateAndKey } | undefined;
@@ -78,7 +84,7 @@ function readGivenIdentity(
       const pair = belongTogether(given);
       if (pair === undefined) {
         throw new RequestRefused('internal_error', {
-          detail: `${path}: the function returned no certificate and key in PEM that belong together`,
+          detail: `${optionPath}: the function returned no certificate and key in PEM that belong together`,
         });
       }
       current = { given, pair };
@@ -87,8 +93,8 @@ function readGivenIdentity(
   };
 }
 
-function fromFiles(path: string, certFile: string, keyFile: string): ReadCertificateAndKey {
-  let current = atStart(path, certFile, keyFile);
+function fromFiles(optionPath: string, certFile: string, keyFile: string): ReadCertificateAndKey {
+  let current = atStart(optionPath, certFile, keyFile);
   let seen = '';
   const report = createProblemReporter();
   return async () => {
@@ -108,7 +114,7 @@ function explainUnread(error: unknown): string {
   return isTellable(error) ? error.message : describeError(error);
 }
 
-function atStart(path: string, certFile: string, keyFile: string): CertificateAndKey {
+function atStart(optionPath: string, certFile: string, keyFile: string): CertificateAndKey {
   let read: CertificateAndKey | undefined;
   let why: [expected: string, got: string] | undefined;
   try {
@@ -116,11 +122,11 @@ function atStart(path: string, certFile: string, keyFile: string): CertificateAn
     read = pair(cert, key);
     why = explainNoPair(cert, key);
   } catch (error) {
-    throw createMismatch(path, 'files that can be read', explainUnread(error));
+    throw createMismatch(optionPath, 'files that can be read', explainUnread(error));
   }
   if (read === undefined) {
     throw createMismatch(
-      path,
+      optionPath,
       'a certificate, with its whole chain if it has one, and its key',
       `${certFile} and ${keyFile}`,
       `: ${why?.[1]}`,

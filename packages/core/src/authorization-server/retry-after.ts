@@ -38,7 +38,7 @@ export function serverTrouble({ status, headers }: Response, asked: string): Req
  * Whether an error answer was written by a firewall or a proxy in front of the server, and not by
  * the server.
  */
-export function isFromGateway({ headers }: Response): boolean {
+export function looksLikeGatewayPage({ headers }: Response): boolean {
   const isHtml = mediaTypeOf(headers.get('content-type')) === 'text/html';
   return isHtml && !headers.has('www-authenticate');
 }

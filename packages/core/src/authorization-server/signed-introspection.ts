@@ -1,6 +1,10 @@
 import type { JWTPayload } from 'jose';
 import { TellableError } from '../errors.js';
-import { algorithmList, permittedByDefault, type SignatureAlgorithm } from '../jose/signature-algorithms.js';
+import {
+  algorithmList,
+  permittedByDefaultInWords,
+  type SignatureAlgorithm,
+} from '../jose/signature-algorithms.js';
 import { type OptionsOf, optional, optionGroup, type SettingsOf } from '../shared/option-group.js';
 import type { RemoteKeys } from './key-set.js';
 import { decryptionKeys, decryptJwt } from './nested-jwt.js';
@@ -13,7 +17,7 @@ export const signedAnswerOptions = optionGroup({
    * of EdDSA) and RS256. Default: those of FAPI 2.0 §5.4.1, all but RS256, or those of them that
    * the `profile` permits.
    */
-  algorithms: optional(algorithmList, { defaultInWords: permittedByDefault }),
+  algorithms: optional(algorithmList, { defaultInWords: permittedByDefaultInWords }),
   /**
    * The private key of your API, if the server also encrypts its answers
    * (`introspection_encrypted_response_alg`, RFC 9701 §6). An answer that is not encrypted is then

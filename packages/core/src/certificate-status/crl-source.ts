@@ -114,7 +114,7 @@ export class CrlSource implements StatusSource {
         ? undefined
         : new CrlFiles({
             paths: settings.crlFiles,
-            option: settings.crlFilesPath,
+            option: settings.crlFilesOption,
             maxSize: settings.maxSize,
             onChange,
             onFailure: (message) => report('crl_unreadable', message),

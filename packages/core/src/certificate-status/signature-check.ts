@@ -1,5 +1,5 @@
 import { type KeyObject, verify } from 'node:crypto';
-import { explainUnacceptedKey } from '../chain/key-rules.js';
+import { explainUnacceptedIssuerKey } from '../chain/key-rules.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { findSignatureMethod } from '../chain/signature-methods.js';
 import type { StatusReason } from './status-reason.js';
@@ -42,7 +42,7 @@ export async function explainBadSignature(
 
 function publicKeyOf(signer: PathCertificate): KeyObject | undefined {
   try {
-    return explainUnacceptedKey(signer.publicKey) === undefined ? signer.x509.publicKey : undefined;
+    return explainUnacceptedIssuerKey(signer.publicKey) === undefined ? signer.x509.publicKey : undefined;
   } catch {
     return undefined;
   }

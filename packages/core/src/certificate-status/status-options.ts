@@ -110,7 +110,7 @@ export interface CertificateStatusOptions extends OptionsOf<typeof certificateSt
 /** `CertificateStatusOptions` checked and completed. */
 export interface CertificateStatusSettings extends SettingsOf<typeof certificateStatusOptions> {
   /** The name of the option `crlFiles` in error messages. */
-  readonly crlFilesPath: string;
+  readonly crlFilesOption: string;
 }
 
 /** Reads the group. Throws `ConfigurationError`. Reads no file: `createStatusChecker()` does. */
@@ -130,5 +130,5 @@ export function resolveCertificateStatus(
   if (settings.ca !== undefined && settings.origins === undefined) {
     throw createMissingRequirement(given.pathOf('ca'), given.pathOf('origins'));
   }
-  return Object.freeze({ ...settings, crlFilesPath: given.pathOf('crlFiles') });
+  return Object.freeze({ ...settings, crlFilesOption: given.pathOf('crlFiles') });
 }

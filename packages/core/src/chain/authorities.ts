@@ -52,7 +52,7 @@ const MAX_AUTHORITIES = 5_000;
  */
 export class AuthoritySource {
   readonly #given: Authorities;
-  readonly #path: string;
+  readonly #optionPath: string;
   readonly #report: ReportProblem;
   readonly #acceptsCrlSigners: boolean;
   #texts: readonly string[] | undefined;
@@ -66,12 +66,12 @@ export class AuthoritySource {
    * Throws `ConfigurationError` for a file that can't be read, and for what is no certificate of an
    * authority.
    *
-   * @param path the option's name, for errors
+   * @param optionPath the option's name, for errors
    * @param acceptsCrlSigners also certificates that may only sign the revocation lists of an authority
    */
-  constructor(given: Authorities, path: string, report: ReportProblem, acceptsCrlSigners = false) {
+  constructor(given: Authorities, optionPath: string, report: ReportProblem, acceptsCrlSigners = false) {
     this.#given = given;
-    this.#path = path;
+    this.#optionPath = optionPath;
     this.#report = report;
     this.#acceptsCrlSigners = acceptsCrlSigners;
     if (typeof given !== 'function') {
@@ -80,7 +80,7 @@ export class AuthoritySource {
           listOf(given).map((item) => (isPem(item) ? item : readFileSyncOrExplain(item).toString('latin1'))),
         );
       } catch (error) {
-        throw createMismatch(path, authoritiesRule.accepted, `something else: ${explain(error)}`);
+        throw createMismatch(optionPath, authoritiesRule.accepted, `something else: ${explain(error)}`);
       }
     }
   }
@@ -88,7 +88,7 @@ export class AuthoritySource {
   /** The certificates, by subject. Call it after `prepare()`. Needs `x509.load()`. */
   current(): CertificatesBySubject {
     if (this.#texts === undefined) {
-      throw new RequestRefused('internal_error', { detail: `${this.#path} gave no certificates` });
+      throw new RequestRefused('internal_error', { detail: `${this.#optionPath} gave no certificates` });
     }
     this.#current ??= parsedAuthorities(this.#texts);
     return this.#current;
@@ -114,9 +114,9 @@ export class AuthoritySource {
       await x509.load();
       this.#use(texts, parsedAuthorities);
     } catch (error) {
-      this.#report('authorities_unreadable', `${this.#path} can not be read again: ${explain(error)}`);
+      this.#report('authorities_unreadable', `${this.#optionPath} can not be read again: ${explain(error)}`);
       if (this.#texts === undefined) {
-        throw new RequestRefused('internal_error', { detail: `${this.#path} gave no certificates` });
+        throw new RequestRefused('internal_error', { detail: `${this.#optionPath} gave no certificates` });
       }
     } finally {
       this.#checkedAt = now;

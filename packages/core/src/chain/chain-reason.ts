@@ -27,8 +27,8 @@ export const codesOfAuthority: Readonly<Partial<Record<ChainReasonCode, ChainRea
   weak_key: 'authority_weak_key',
 };
 
-/** Whether it is a code of `codesOfAuthority`. */
-export function isOfAuthority(code: ChainReasonCode): boolean {
+/** Whether a code stands for another one where that is about an authority: see `codesOfAuthority`. */
+export function isAuthorityVariant(code: ChainReasonCode): boolean {
   return Object.values(codesOfAuthority).includes(code);
 }
 

@@ -1,7 +1,7 @@
 import { isSameBytes } from '../certificate/der-members.js';
 import { buildPath, type CertificatesBySubject, groupBySubject } from './path-building.js';
 import type { PathCertificate } from './path-certificate.js';
-import { explainCrlKeyUsage } from './path-validation.js';
+import { explainCrlOnlyKeyUsage } from './path-validation.js';
 
 /** Other certificates of one authority that are tried. One or two are in use at a time. */
 const MAX_SIGNERS = 8;
@@ -69,7 +69,9 @@ export class CrlSigners {
     }
     const others = [authorities, intermediates]
       .flatMap((pool) => pool?.get(issuer.subjectName) ?? [])
-      .filter((one) => !isSameBytes(one.publicKey, issuer.publicKey) && explainCrlKeyUsage(one) === undefined)
+      .filter(
+        (one) => !isSameBytes(one.publicKey, issuer.publicKey) && explainCrlOnlyKeyUsage(one) === undefined,
+      )
       .slice(0, MAX_SIGNERS);
     this.#others.set(issuer, { others, generation });
     return others;
@@ -110,7 +112,7 @@ function findPath(
   }
   const between = intermediates === undefined ? [authorities] : [intermediates, authorities];
   const parts = { anchors: groupBySubject([anchor]), intermediates: between };
-  const built = buildPath(signer, parts, now, explainCrlKeyUsage);
+  const built = buildPath(signer, parts, now, explainCrlOnlyKeyUsage);
   return 'why' in built ? undefined : built.path;
 }
 

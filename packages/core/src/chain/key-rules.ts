@@ -44,7 +44,7 @@ const MAX_CHEAP_KEY = 600;
  *
  * @param publicKey the DER of the SubjectPublicKeyInfo
  */
-export function explainWeakKey(publicKey: Uint8Array): string | undefined {
+export function explainUnacceptedKey(publicKey: Uint8Array): string | undefined {
   const { type, key, parameters } = partsOf(publicKey);
   switch (type) {
     case 'rsa':
@@ -59,14 +59,14 @@ export function explainWeakKey(publicKey: Uint8Array): string | undefined {
 }
 
 /**
- * Says why the key of an authority is not accepted, as `explainWeakKey()` does, or because it is not in the
- * usual form. An authority could write the key of another one in another form, which OpenSSL reads as well,
- * and responders know an authority by the bytes of its key (RFC 6960 §4.1.1).
+ * Says why the key of an authority is not accepted: for a reason of `explainUnacceptedKey()`, or because
+ * it is not in the usual form. An authority could write the key of another one in another form, which
+ * OpenSSL reads as well, and responders know an authority by the bytes of its key (RFC 6960 §4.1.1).
  */
-export function explainUnacceptedKey(publicKey: Uint8Array): string | undefined {
-  const weak = explainWeakKey(publicKey);
-  if (weak !== undefined) {
-    return weak;
+export function explainUnacceptedIssuerKey(publicKey: Uint8Array): string | undefined {
+  const why = explainUnacceptedKey(publicKey);
+  if (why !== undefined) {
+    return why;
   }
   const { type, key } = partsOf(publicKey);
   if (key === undefined) {

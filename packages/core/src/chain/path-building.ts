@@ -1,6 +1,6 @@
-import { type ChainReason, isOfAuthority } from './chain-reason.js';
+import { type ChainReason, isAuthorityVariant } from './chain-reason.js';
 import { comparableKey } from './comparable-key.js';
-import { explainUnacceptedKey, explainWeakKey, verificationCostOf } from './key-rules.js';
+import { explainUnacceptedIssuerKey, explainUnacceptedKey, verificationCostOf } from './key-rules.js';
 import {
   ELEMENTS_PER_COST,
   nameElements,
@@ -80,7 +80,7 @@ export function buildPath(
     costLeft: MAX_COST - (parts.spent ?? 0),
     reason: { code: 'no_path', why: 'no path leads to one of the authorities' },
   };
-  const why = explainWeakKey(leaf.publicKey);
+  const why = explainUnacceptedKey(leaf.publicKey);
   if (why !== undefined) {
     return { code: 'weak_key', why };
   }
@@ -102,7 +102,7 @@ interface Search {
  * if there is another: the path by another certificate failed too.
  */
 function noteReason(reason: ChainReason, search: Search): void {
-  if (search.reason.code === 'no_path' || !isOfAuthority(reason.code)) {
+  if (search.reason.code === 'no_path' || !isAuthorityVariant(reason.code)) {
     search.reason = reason;
   }
 }
@@ -150,14 +150,14 @@ function isRepeated(candidate: PathCertificate, path: readonly PathCertificate[]
   return path.some(
     (earlier) =>
       earlier.subjectName === candidate.subjectName &&
-      explainUnacceptedKey(candidate.publicKey) === undefined &&
+      explainUnacceptedIssuerKey(candidate.publicKey) === undefined &&
       comparableKey(earlier) === comparableKey(candidate),
   );
 }
 
 /** Keys that are not accepted are not computed with: some would take long. */
 function isSignedBy(certificate: PathCertificate, issuer: PathCertificate, search: Search): boolean {
-  const why = explainUnacceptedKey(issuer.publicKey);
+  const why = explainUnacceptedIssuerKey(issuer.publicKey);
   const cost = why === undefined ? verificationCostOf(issuer.publicKey) : 1;
   if (!spend(cost, search)) {
     // Name constraints may have been too much work before.

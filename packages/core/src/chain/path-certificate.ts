@@ -21,7 +21,7 @@ export interface PathCertificate {
   readonly thumbprint: string;
   /**
    * OpenSSL's view, which verifies signatures; made when it is first needed. Throws for what is no
-   * certificate. OpenSSL decodes its key, so see `explainUnacceptedKey()` first.
+   * certificate. OpenSSL decodes its key, so see `explainUnacceptedIssuerKey()` first.
    */
   readonly x509: X509Certificate;
   /** The version number as X.509 counts: 1, 2 or 3. */

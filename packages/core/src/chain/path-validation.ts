@@ -188,7 +188,7 @@ export function explainClientKeyUsage(leaf: PathCertificate): ChainReason | unde
  * key usage must say that it may, and that it may not sign certificates: some authorities have a list
  * for each key that signs certificates, which is about the certificates of that key alone.
  */
-export function explainCrlKeyUsage(signer: PathCertificate): ChainReason | undefined {
+export function explainCrlOnlyKeyUsage(signer: PathCertificate): ChainReason | undefined {
   const usage = extensionOf(signer, pathExtensionIds.keyUsage, readKeyUsage);
   const isAllowed = usage !== 'missing' && usage !== 'malformed' && usage.cRLSign && !usage.keyCertSign;
   return isAllowed ? undefined : reason('other_purpose', 'its key usage is not for lists alone');

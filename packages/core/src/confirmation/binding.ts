@@ -1,7 +1,7 @@
 import { createRefusal, type Reason, RequestRefused } from '../errors.js';
 import { claimOf, type TokenClaims } from '../token/token-claims.js';
 import type { ConfirmationMethod, Possession } from './confirmation-method.js';
-import { kindOf } from './kind-of.js';
+import { describeValueKind } from './value-kind.js';
 
 /**
  * Whether an access token that is bound to nothing may pass. `required`: never. `when-bound`: as a
@@ -55,7 +55,7 @@ export function checkBinding(
   }
   if (!isObject(confirmation)) {
     throw new RequestRefused('token_bound_otherwise', {
-      detail: `cnf is ${kindOf(confirmation)}, not an object with ${membersOf(methods, ' or ')}`,
+      detail: `cnf is ${describeValueKind(confirmation)}, not an object with ${membersOf(methods, ' or ')}`,
     });
   }
   // Each request passes here: a look into this short list costs less than one into the object.

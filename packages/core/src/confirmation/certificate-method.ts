@@ -1,7 +1,7 @@
 import { RequestRefused } from '../errors.js';
 import { redactIdentifier } from '../shared/shown-url.js';
 import type { ConfirmationMethod } from './confirmation-method.js';
-import { kindOf } from './kind-of.js';
+import { describeValueKind } from './value-kind.js';
 
 /**
  * Characters of a thumbprint that is none. The longest likely mistake, base64url of base64 of hex,
@@ -20,7 +20,7 @@ export const certificateMethod: ConfirmationMethod = Object.freeze({
             'token and the answer about it'
           : 'the authorization server wrote no thumbprint';
       throw new RequestRefused('token_bound_otherwise', {
-        detail: `x5t#S256 in cnf is ${kindOf(expected)}: ${why}`,
+        detail: `x5t#S256 in cnf is ${describeValueKind(expected)}: ${why}`,
       });
     }
     if (thumbprint === undefined) {

@@ -260,13 +260,13 @@ async function checkSources(
 }
 
 async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Promise<Finding[]> {
-  const { crlFiles, crlFilesPath, maxSize } = checks.settings;
+  const { crlFiles, crlFilesOption, maxSize } = checks.settings;
   if (crlFiles === undefined) {
     return [];
   }
   const files = new CrlFiles({
     paths: crlFiles,
-    option: crlFilesPath,
+    option: crlFilesOption,
     maxSize,
     onChange: () => undefined,
     onFailure: () => undefined,
@@ -274,7 +274,7 @@ async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Prom
   try {
     const others = checks.crlSigners.othersOf(issuer);
     await Promise.all([issuer, ...others].map((signer) => files.open(signer)));
-    const shown = `a list of ${nameOf(issuer)} in ${crlFilesPath}`;
+    const shown = `a list of ${nameOf(issuer)} in ${crlFilesOption}`;
     // What another key has signed can't be opened by that of the issuer.
     const byOthers = others.flatMap((other) => files.listsOf(other).lists).filter(isUsable);
     const byIssuer = files.listsOf(issuer).lists.filter((list) => isUsable(list) || byOthers.length === 0);

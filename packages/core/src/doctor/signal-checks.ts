@@ -8,7 +8,7 @@ import { redactUrl } from '../shared/shown-url.js';
 import { resolveSignalSettings } from '../signals/signal-options.js';
 import { discoverTransmitter } from '../signals/ssf-configuration.js';
 import { deliveryMethods, type Stream, StreamManagement } from '../signals/stream.js';
-import { type AskTransmitter, createTransmitterEndpoints } from '../signals/transmitter-endpoints.js';
+import { type AskTransmitter, createAskTransmitter } from '../signals/transmitter-endpoints.js';
 import { describeTransmitterError } from '../signals/transmitter-error.js';
 import { type Finding, ok, problem, warning } from './finding.js';
 
@@ -45,7 +45,7 @@ export async function checkSignals(
     const configuration = await withTimeoutSignal(http.timeout, (signal) =>
       discoverTransmitter(transmitter, send, signal),
     );
-    const ask = createTransmitterEndpoints({
+    const ask = createAskTransmitter({
       transmitter,
       http: send,
       timeout: http.timeout,

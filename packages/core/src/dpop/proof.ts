@@ -29,7 +29,7 @@ export interface DpopProof {
 }
 
 /** The request that a proof must be for. */
-export interface ProvenRequest {
+export interface RequestToProve {
   readonly method: string;
   /** Its URLs, at least one for each public origin of the API; none if it is to no path. */
   readonly urls: readonly ProofUrl[];
@@ -55,7 +55,7 @@ export interface ProofReader {
    * @param noteKey is called with the thumbprint of the key once it is read, also for a proof that is
    * refused afterwards
    */
-  read(text: string, request: ProvenRequest, noteKey?: (jkt: string) => void): DpopProof;
+  read(text: string, request: RequestToProve, noteKey?: (jkt: string) => void): DpopProof;
   /**
    * Returns if the key of the proof made its signature, which is verified once. Throws
    * `RequestRefused`.
@@ -167,7 +167,7 @@ function readKey(header: Members, algorithms: readonly SignatureAlgorithm[]): Pr
 
 function readClaims(
   claims: Members,
-  { method, urls, tokenHash }: ProvenRequest,
+  { method, urls, tokenHash }: RequestToProve,
 ): { jti: string; iat: number } {
   const jti = readOwnMember(claims, 'jti');
   const iat = readOwnMember(claims, 'iat');

@@ -36,16 +36,16 @@ export function importPublicKey(jwk: JsonWebKey): KeyObject | undefined {
   }
   try {
     const key = createPublicKey({ key: jwk, format: 'jwk' });
-    return isStrong(key) ? key : undefined;
+    return isAccepted(key) ? key : undefined;
   } catch {
     return undefined;
   }
 }
 
-function isStrong(key: KeyObject): boolean {
+function isAccepted(key: KeyObject): boolean {
   switch (key.asymmetricKeyType) {
     case 'rsa':
-      return isStrongRsa(key);
+      return isAcceptedRsa(key);
     case 'ed25519':
       return isOfLargeOrder(key);
     default:
@@ -59,7 +59,7 @@ function isStrong(key: KeyObject): boolean {
  * Whether an RSA key has from 2,048 to 8,192 bits, a fit exponent, and a modulus without a small
  * factor.
  */
-export function isStrongRsa(key: KeyObject): boolean {
+export function isAcceptedRsa(key: KeyObject): boolean {
   const { modulusLength = 0, publicExponent: exponent = 0n } = key.asymmetricKeyDetails ?? {};
   const isExponentFit = exponent > EXPONENT_ABOVE && exponent < EXPONENT_BELOW && exponent % 2n === 1n;
   if (modulusLength < LEAST_RSA_BITS || modulusLength > MOST_RSA_BITS || !isExponentFit) {

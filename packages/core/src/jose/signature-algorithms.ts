@@ -24,7 +24,7 @@ export const algorithmList: OptionRule<readonly SignatureAlgorithm[]> = {
 };
 
 /** The default of an option of algorithms, as the docs write it. */
-export const permittedByDefault =
+export const permittedByDefaultInWords =
   'those of FAPI 2.0 §5.4.1, all but RS256, or those of them that the `profile` permits';
 
 /**

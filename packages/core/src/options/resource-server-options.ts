@@ -43,7 +43,7 @@ import {
 import {
   functionLike,
   issuerUrl,
-  listOfObjects,
+  nonEmptyList,
   type OptionRule,
   oneOf,
   ownVariable,
@@ -113,7 +113,7 @@ export const resourceServerOptions = optionGroup({
   issuers: optional(
     {
       ...nestedRule<never, readonly IssuerOptions[] | undefined>(issuerOptions),
-      accepted: listOfObjects.accepted,
+      accepted: nonEmptyList.accepted,
     },
     { defaultInWords: 'the one of `issuer`' },
   ),

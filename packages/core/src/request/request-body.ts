@@ -23,11 +23,11 @@ export type BodyErrors = Readonly<Record<'tooLarge' | 'gone' | 'late' | 'encoded
 const unending = new WeakSet<NodeRequest>();
 
 /**
- * Returns the answer, which closes the connection if the body over HTTP/1 did not end in time, or
- * is not read: the rest of the body would keep the connection open. Over HTTP/2 only the stream of
- * the request ends.
+ * Returns the answer. Over HTTP/1 it closes the connection if the body did not end in time or is not
+ * read, as the rest of the body would keep the connection open. Over HTTP/2 the answer stays as it is:
+ * only the stream of the request ends.
  */
-export function withConnectionClose(req: NodeRequest, answer: HttpAnswer): HttpAnswer {
+export function withCloseIfBodyUnread(req: NodeRequest, answer: HttpAnswer): HttpAnswer {
   const mustClose = unending.has(req) && http2StreamOf(req) === undefined;
   return mustClose ? { ...answer, headers: { ...answer.headers, Connection: 'close' } } : answer;
 }

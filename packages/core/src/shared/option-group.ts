@@ -6,7 +6,7 @@ import {
   refuseHiddenMember,
   refuseUnknownName,
 } from './option-errors.js';
-import { checkOption, isPlainObject, listOfObjects, type OptionRule, ownVariable } from './option-rules.js';
+import { checkOption, isPlainObject, nonEmptyList, type OptionRule, ownVariable } from './option-rules.js';
 
 /** An environment variable that gives an option a value. */
 export interface EnvironmentSource<T> {
@@ -349,7 +349,7 @@ export class OptionReader<const G extends OptionGroup> {
   ): OptionReader<NestedGroup<G[Name]>>[] {
     const group = (this.#group[name] as AnyOption).group as NestedGroup<G[Name]>;
     const path = this.pathOf(name);
-    return checkOption(path, listOfObjects, this.#given[name]).map(
+    return checkOption(path, nonEmptyList, this.#given[name]).map(
       (item, index) =>
         new OptionReader(`${path}[${index}]`, item, group, undefined, inherited, neverInherited),
     );

@@ -196,7 +196,8 @@ export function withMethods<T>(accepted: string, ...methods: string[]): OptionRu
   };
 }
 
-export const listOfObjects: OptionRule<readonly unknown[]> = {
+/** A list that is not empty. `OptionReader` checks that its items are objects. */
+export const nonEmptyList: OptionRule<readonly unknown[]> = {
   accepted: 'a list of one or more objects',
   read: (given) => (Array.isArray(given) && given.length > 0 ? given : undefined),
 };

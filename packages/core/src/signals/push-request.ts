@@ -13,7 +13,7 @@ import { EventTokenRefused } from './security-event-token.js';
  * Refuses a request unless its one `Authorization` header is the secret that the transmitter was
  * given (SSF 1.0 §6.1.1). The comparison takes the same time for each value.
  */
-export function requireAuthorization(req: NodeRequest, expected: string): void {
+export function requireSharedSecret(req: NodeRequest, expected: string): void {
   const given = headerValues(req, 'authorization');
   if (given.length !== 1 || !timingSafeEqual(digest(given[0] ?? ''), digest(expected))) {
     throw new EventTokenRefused('authentication_failed', 'The Authorization header is not the one agreed on');

@@ -7,7 +7,7 @@ import { JwtRejected, verifyJwt } from '../authorization-server/verified-jwt.js'
 import { TransmitterError, toRefusal } from '../errors.js';
 import { createProblemReporter, publishSignal, type SignalEvent } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { withConnectionClose } from '../request/request-body.js';
+import { withCloseIfBodyUnread } from '../request/request-body.js';
 import type { ResourceServer } from '../resource-server.js';
 import type { HttpAnswer } from '../response/http-answer.js';
 import type { Revocation } from '../revocation/revocations.js';
@@ -18,7 +18,7 @@ import { EventTokensToRetry } from './event-tokens-to-retry.js';
 import { revokingEvents, streamUpdatedEvent, verificationEvent } from './event-types.js';
 import { HandledEventTokens } from './handled-event-tokens.js';
 import { Poll } from './poll.js';
-import { readPushedEventToken, requireAuthorization } from './push-request.js';
+import { readPushedEventToken, requireSharedSecret } from './push-request.js';
 import {
   type EventTokenErrorCode,
   EventTokenRefused,
@@ -30,9 +30,9 @@ import { discoverTransmitter } from './ssf-configuration.js';
 import { type Delivery, StreamManagement, type StreamStatus } from './stream.js';
 import { StreamKeeper } from './stream-keeper.js';
 import { revocationsOf } from './subject-identifier.js';
-import { createTransmitterEndpoints } from './transmitter-endpoints.js';
+import { createAskTransmitter } from './transmitter-endpoints.js';
 import { describeTransmitterError, toTransmitterError } from './transmitter-error.js';
-import { VerificationStates } from './verification-states.js';
+import { VerificationStateValues } from './verification-state-values.js';
 
 /** Receives the signals of one transmitter; what the adapters stand on. */
 export interface SignalReceiver {
@@ -166,8 +166,8 @@ export function createSignalReceiver(
   /** When a kind of refusal was last reported, by its message: there are few. */
   const refusedAt = new Map<string, number>();
   const access = { transmitter, http: limitedHttp.send, timeout, credentials, closing: ending.signal };
-  const ask = createTransmitterEndpoints(access);
-  const states = streamSettings && new VerificationStates([transmitter, audience, secret ?? null]);
+  const ask = createAskTransmitter(access);
+  const states = streamSettings && new VerificationStateValues([transmitter, audience, secret ?? null]);
   const keeper = createKeeper();
 
   async function act({ events, subject }: SecurityEventToken): Promise<SignalEvent['outcome']> {
@@ -326,13 +326,16 @@ export function createSignalReceiver(
       try {
         await receive(async () => {
           if (secret !== undefined) {
-            requireAuthorization(req, secret);
+            requireSharedSecret(req, secret);
           }
           return readPushedEventToken(req, body);
         });
         return { status: 202, headers: { 'Cache-Control': 'no-store' }, body: '' };
       } catch (error) {
-        return withConnectionClose(req, error instanceof EventTokenRefused ? refusal(error) : trouble(error));
+        return withCloseIfBodyUnread(
+          req,
+          error instanceof EventTokenRefused ? refusal(error) : trouble(error),
+        );
       }
     },
     async addSubject(subject: object): Promise<void> {

@@ -3,13 +3,13 @@ import type { ReportProblem } from '../observe/events.js';
 import { describeError } from '../shared/shown-error.js';
 import { pause, pauseAfter } from './pause.js';
 import type { Stream, StreamManagement, StreamStatus } from './stream.js';
-import type { VerificationStates } from './verification-states.js';
+import type { VerificationStateValues } from './verification-state-values.js';
 
 export interface KeeperParts {
   readonly transmitter: string;
   readonly management: StreamManagement;
   /** Makes the `state` of verifications; undefined where none is asked for. */
-  readonly states: VerificationStates | undefined;
+  readonly states: VerificationStateValues | undefined;
   /** Seconds between two verifications; undefined for none. */
   readonly verificationInterval: number | undefined;
   /** The stream delivers nothing: it has this status. */

@@ -47,7 +47,7 @@ export interface TransmitterAccess {
 }
 
 /** Asks with this API's credentials, each question in bounded time. */
-export function createTransmitterEndpoints({
+export function createAskTransmitter({
   transmitter,
   http,
   timeout,

@@ -95,7 +95,8 @@ type AlternativeTexts = Readonly<Record<'uri' | 'dns', readonly string[]>>;
 
 /** Recognizes the certificates of one named proxy. Each is verified once, then looked up. */
 export class ProxyRecognition {
-  readonly #path: string;
+  /** The name of the option, without that of the function that takes it. */
+  readonly #shownOption: string;
   readonly #verification: ChainVerification;
   readonly #kind: Kind;
   /** As they are compared. */
@@ -108,19 +109,19 @@ export class ProxyRecognition {
   /**
    * Throws `ConfigurationError` for options that are wrong, and for a file that can't be read.
    *
-   * @param path the option's name, for errors
+   * @param optionPath the option's name, for errors
    */
-  constructor(path: string, options: unknown, report: ReportProblem) {
-    const given = new OptionReader(path, options, namedProxyOptions);
+  constructor(optionPath: string, options: unknown, report: ReportProblem) {
+    const given = new OptionReader(optionPath, options, namedProxyOptions);
     const [kind, another] = kinds.filter((name) => !given.isUnwritten(name));
     if (kind === undefined) {
-      throw createMismatch(path, 'one of uri, dns and subject', 'none of them');
+      throw createMismatch(optionPath, 'one of uri, dns and subject', 'none of them');
     }
     if (another !== undefined) {
       throw createConflict(given.pathOf(another), kind);
     }
     const { ca, uri, dns, subject } = given.settings();
-    this.#path = path.slice(path.indexOf('.') + 1);
+    this.#shownOption = optionPath.slice(optionPath.indexOf('.') + 1);
     this.#kind = kind;
     this.#names = new Set(
       uri ?? dns?.map((name) => name.toLowerCase()) ?? subject?.map((name) => JSON.stringify(name)),
@@ -147,7 +148,9 @@ export class ProxyRecognition {
   explainMismatch(certificate: ClientCertificate, now: number): string | undefined {
     // The names first: a path costs much more, and each peer that is trusted can ask for one.
     const why = this.#explainNames(certificate) ?? this.#explainChain(certificate, now);
-    return why === undefined ? undefined : `${this.#path} expects ${this.#kind} ${this.#written}, ${why}`;
+    return why === undefined
+      ? undefined
+      : `${this.#shownOption} expects ${this.#kind} ${this.#written}, ${why}`;
   }
 
   #explainChain(certificate: ClientCertificate, now: number): string | undefined {

@@ -1,5 +1,5 @@
 /** What a value is that is no thumbprint or no `cnf`, in words. */
-export function kindOf(value: unknown): string {
+export function describeValueKind(value: unknown): string {
   if (value === '') {
     return 'empty';
   }

@@ -25,7 +25,7 @@ export interface CertificateRecheck {
  * Makes the `AbortSignal` of an accepted request when it is asked for. It fires when the token expires or
  * is revoked while the request is served, and not when the request ends.
  */
-export class AuthorizationSignals {
+export class AuthorizationAbortSignals {
   readonly #revocations: Revocations;
   /** Milliseconds. */
   readonly #clockToleranceMs: number;

@@ -6,7 +6,7 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
  * the one that asked for it. Without a secret among these options anyone who knows them can make such
  * a value, so that it proves nothing.
  */
-export class VerificationStates {
+export class VerificationStateValues {
   readonly #key: Buffer;
 
   /**
