@@ -80,7 +80,12 @@ async function start(): Promise<{ milliseconds: number; processor: number; bytes
     maxWait: 60,
     acceptsUnknownRevocation: false,
   });
-  const rules = { log: redisLog(client), secrets: [secret], maxTokenLifetime: 3_600, maxAgeWhileUnsynced: 5 };
+  const rules = {
+    log: redisLog(client),
+    secrets: [secret],
+    longestTokenLifetime: 3_600,
+    maxAgeWhileUnsynced: 5,
+  };
   const feed = new LogSync(rules, revocations, (code) => problems.push(code));
   await revocations.untilSynced();
   const milliseconds = performance.now() - begin;

@@ -19,8 +19,8 @@ const ordinary = new Set(
   common concurrent configuration connection content context connect count create custom custom data day decode decoded decryption depth
   description disabled dns document duration email encoding entry envoy exempt exit explain express extended f5 facts factory failure
   fetch field file final flight flow forward forwarded found foundry front function gateway google granted guarded handler hap haproxy has
-  disconnect keep promise return hash heard hint hop host http id if in ingress instance interval ip is istio jwk kid kind kong lambda latest length libra lifetime line link list
-  listed listener local location logger lost mark match max member meaning method mismatch missing mode mount mtls must name named next nginx node
+  disconnect keep keeper promise return hash heard hint hop host http id if in ingress instance interval ip is istio jwk kid kind kong lambda latest length libra lifetime line link list
+  listed listener local location logger longest lost mark match max member meaning method mismatch missing mode mount mtls must name named next nginx node
   none now nothing number observe observed observer of off on only open option optional or other outgoing page parameter part path permitted
   position post post prefix presented private prometheus protected provider psd2 public query queued range rate read reader reading
   ready reason receive redacted redis refresh refuse refused refusing registry reply report reported request require required requirement

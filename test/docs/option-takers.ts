@@ -166,7 +166,7 @@ export const ofFunctions: readonly Taker[] = [
     take: core.azureApplicationGateway,
     seen: reads,
   },
-  { name: 'f5()', group: presets.encodingOptions, base: {}, take: core.f5, seen: reads },
+  { name: 'f5()', group: presets.f5Options, base: {}, take: core.f5, seen: reads },
   { name: 'kong()', group: presets.kongOptions, base: {}, take: core.kong, seen: reads },
   {
     name: 'customHeader()',

@@ -6,7 +6,7 @@ export {
   type MiddlewareTypes,
 } from './adapter/adapter.js';
 export type { Framework } from './adapter/adapter-steps.js';
-export { createErrorHeaders, disconnectOnFailure, keepHeader } from './adapter/error-handlers.js';
+export { createHeaderKeeper, disconnectOnFailure, keepHeader } from './adapter/error-handlers.js';
 export { addVary, expressFrameworkBase } from './adapter/express-framework-base.js';
 export { refusingResourceServer, refusingResourceServerNext } from './adapter/refusing-resource-server.js';
 export { resourceMetadataOf } from './adapter/resource-metadata-of.js';
@@ -202,8 +202,8 @@ export {
   cloudFront,
   cloudflare,
   customHeader,
-  type EncodingOptions,
   envoy,
+  type F5Options,
   f5,
   type GoogleCloudOptions,
   googleCloud,

@@ -83,7 +83,7 @@ export interface ResourceServer {
    * Revokes a token, or every token of a subject, client, session or certificate: in this process
    * at once, in each other process when it receives the revocation over `revocations.log` or
    * `revocations.channel`. A token that is revoked by itself is refused, for
-   * the time that `revocations.maxTokenLifetime` says. Of a subject, client,
+   * the time that `revocations.longestTokenLifetime` says. Of a subject, client,
    * session or certificate, opaque tokens are introspected again, and JWTs that were issued before
    * are refused. Throws `TypeError` for a value that is no revocation, such as one whose value is
    * `undefined`: a token from client credentials may have no subject, so revoke it by its `clientId`

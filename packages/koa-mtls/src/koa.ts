@@ -2,7 +2,7 @@ import {
   addVary,
   createAdapter,
   createAsyncHandler,
-  createErrorHeaders,
+  createHeaderKeeper,
   disconnectOnFailure,
   type MiddlewareTypes,
 } from '@mtls-bound/core';
@@ -17,7 +17,7 @@ export interface KoaTypes extends MiddlewareTypes {
 }
 
 /** Koa removes every header before it answers an error, and writes two members to the error. */
-const onErrors = createErrorHeaders<Error, Context>(['status', 'headerSent']);
+const headerKeeper = createHeaderKeeper<Error, Context>(['status', 'headerSent']);
 
 export const adapter = createAdapter<KoaTypes, Context, Next>(
   {
@@ -29,11 +29,11 @@ export const adapter = createAdapter<KoaTypes, Context, Next>(
       if (!ctx.res.headersSent) {
         addVary(ctx.res, name);
       }
-      onErrors.keepVary(ctx, name);
+      headerKeeper.keepVary(ctx, name);
     },
     setHeader(ctx, name, value) {
       ctx.set(name, value);
-      onErrors.keep(ctx, name, value);
+      headerKeeper.keep(ctx, name, value);
       ctx.res.sendDate = true;
     },
     pass: (next) => next(),

@@ -95,7 +95,7 @@ function start(secrets = [secret], way: Way = { isCut: false }): Member {
     acceptsUnknownRevocation: false,
   });
   const { lag: maxAgeWhileUnsynced = 5 } = way;
-  const rules = { log: logOver(way), secrets, maxTokenLifetime: 3_600, maxAgeWhileUnsynced };
+  const rules = { log: logOver(way), secrets, longestTokenLifetime: 3_600, maxAgeWhileUnsynced };
   const feed = new LogSync(rules, revocations, (code) => told.push(code));
   const member: Member = {
     revocations,

@@ -70,7 +70,7 @@ describeReal('redis-server', 'a Redis that can not be used', () => {
       acceptsUnknownRevocation: false,
     });
     const log = redisLog(clientOf(url()));
-    const rules = { log, secrets: [secret], maxTokenLifetime: 3_600, maxAgeWhileUnsynced: 5 };
+    const rules = { log, secrets: [secret], longestTokenLifetime: 3_600, maxAgeWhileUnsynced: 5 };
     const feed = new LogSync(rules, revocations, (_code, message) => messages.push(message));
     await vi.waitFor(() => expect(messages).toHaveLength(1), 5_000);
     expect(messages[0]).toMatch(new RegExp(`can not be read: no answer within 2 s: (Error )?${code}$`));

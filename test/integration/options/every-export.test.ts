@@ -137,7 +137,7 @@ const takesNothing = [
   'TransmitterError',
   'activeTokenPolicy',
   'addVary',
-  'createErrorHeaders',
+  'createHeaderKeeper',
   'expressFrameworkBase',
   'disconnectOnFailure',
   'keepHeader',

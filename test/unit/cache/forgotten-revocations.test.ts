@@ -139,7 +139,7 @@ describe('a flood of revocations of one issuer', () => {
     flood(revocations, undefined, 20);
     expect(report.mock.calls[0]).toEqual([
       'revocations_forgotten',
-      `there are more than 100 revocations: the oldest of ${red} are forgotten before revocations.maxTokenLifetime, and its tokens from before are asked about or refused`,
+      `there are more than 100 revocations: the oldest of ${red} are forgotten before revocations.longestTokenLifetime, and its tokens from before are asked about or refused`,
     ]);
   });
 

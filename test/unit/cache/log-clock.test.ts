@@ -26,7 +26,7 @@ async function join(): Promise<string[]> {
   const report = (given: string, message: string) => given === code && reports.push(message);
   feeds.push(
     new LogSync(
-      { log, secrets: [secret], maxTokenLifetime: 3_600, maxAgeWhileUnsynced: 5 },
+      { log, secrets: [secret], longestTokenLifetime: 3_600, maxAgeWhileUnsynced: 5 },
       revocations,
       report,
     ),

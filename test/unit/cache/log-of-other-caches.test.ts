@@ -11,11 +11,11 @@ const good = { issuer: 'https://as.example.com', audience: 'a', clientId: 'api',
 const caches: CacheOptions[] = [{}, { maxAge: 0 }, { maxAge: 7_200 }, { staleIfError: 7_200 }];
 
 it.each(caches)(
-  'entries are kept for maxTokenLifetime and twelve minutes with the cache %o',
+  'entries are kept for longestTokenLifetime and twelve minutes with the cache %o',
   async (cache) => {
     const log = new MemoryLog();
     const append = vi.spyOn(log, 'append');
-    const revocations = { log, secret, maxTokenLifetime: 600 };
+    const revocations = { log, secret, longestTokenLifetime: 600 };
     const resourceServer = createResourceServer({ ...good, cache, revocations });
     await resourceServer.revoke({ jti: 'jti-1' });
     await resourceServer.close();
@@ -24,17 +24,17 @@ it.each(caches)(
   },
 );
 
-it('a process remembers a revocation for as long as its cache uses an answer, and compares the log by maxTokenLifetime', () => {
+it('a process remembers a revocation for as long as its cache uses an answer, and compares the log by longestTokenLifetime', () => {
   const { revocations } = resolveSettings(
     { ...good, cache: { maxAge: 3_000, staleIfError: 4_000 }, revocations: { log: new MemoryLog(), secret } },
     {},
   );
-  expect(revocations).toMatchObject({ longestUse: 7_000, log: { maxTokenLifetime: 3_600 } });
+  expect(revocations).toMatchObject({ longestUse: 7_000, log: { longestTokenLifetime: 3_600 } });
 });
 
 it.each<[string, boolean, object]>([
-  ['as long as maxTokenLifetime', true, { cache: { maxAge: 3_600, staleIfError: 3_600 } }],
-  ['longer than maxTokenLifetime', false, { cache: { maxAge: 3_601 } }],
+  ['as long as longestTokenLifetime', true, { cache: { maxAge: 3_600, staleIfError: 3_600 } }],
+  ['longer than longestTokenLifetime', false, { cache: { maxAge: 3_601 } }],
   ['longer, without sharedCache', true, { cache: { maxAge: 3_601 }, sharedCache: undefined }],
   ['longer, without log', true, { cache: { maxAge: 3_601 }, revocations: {} }],
 ])(
@@ -49,7 +49,7 @@ it.each<[string, boolean, object]>([
       expect(resolve).toThrow(
         new ConfigurationError(
           'cache.maxAge',
-          'expected at most revocations.maxTokenLifetime, 3600, next to sharedCache and revocations.log, got 3601',
+          'expected at most revocations.longestTokenLifetime, 3600, next to sharedCache and revocations.log, got 3601',
         ),
       );
     }

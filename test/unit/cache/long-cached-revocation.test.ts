@@ -1,5 +1,5 @@
-// An answer that is cached for longer than revocations.maxTokenLifetime must not be used again once the revocation of its
-// token would be forgotten.
+// An answer that is cached for longer than revocations.longestTokenLifetime must not be used again once the revocation of
+// its token would be forgotten.
 import { createResourceServer, type Revocation } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';

@@ -239,7 +239,7 @@ describe('what is revoked', () => {
     expect(again).toMatchObject({ notice: { at: now + 1 }, knownSince: revokedAt });
   });
 
-  it('for maxTokenLifetime and twice the clockTolerance since the revocation, however often its act comes again', () => {
+  it('for longestTokenLifetime and twice the clockTolerance since the revocation, however often its act comes again', () => {
     const revocations = remembered();
     vi.advanceTimersByTime(1);
     const notice = noticeOf({ tokenHash: 'hash' });
@@ -251,7 +251,7 @@ describe('what is revoked', () => {
     expect(revocations.isTokenHashRevokedForAllIssuers('hash')).toBe(false);
   });
 
-  it('for maxTokenLifetime and twice the clockTolerance', () => {
+  it('for longestTokenLifetime and twice the clockTolerance', () => {
     const revocations = remembered();
     // The monotonic clock of the test begins at 0, which no real one has.
     vi.advanceTimersByTime(1);

@@ -1,5 +1,5 @@
-// A revoked JWT that lives for revocations.maxTokenLifetime is refused for as long as it could be accepted: also while the
-// clock of its server is ahead of ours by clockTolerance.
+// A revoked JWT that lives for revocations.longestTokenLifetime is refused for as long as it could be accepted: also while
+// the clock of its server is ahead of ours by clockTolerance.
 import { ClientCertificate, createResourceServer, type NodeRequest, readTokenClaims } from '@mtls-bound/core';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
@@ -30,7 +30,7 @@ it.each([0, 30, 300])(
       audience: 'api',
       clockTolerance,
       certificate: () => certificate,
-      revocations: { maxTokenLifetime: 60 },
+      revocations: { longestTokenLifetime: 60 },
       cache: { rejectionMaxAge: 0 },
       tokens: () =>
         Object.assign(async () => readTokenClaims({ ...claims }, issuer), {

@@ -1,7 +1,7 @@
 // What an adapter wraps the error handler of its framework in.
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
-import { createErrorHeaders, disconnectOnFailure, keepHeader } from '@mtls-bound/core';
+import { createHeaderKeeper, disconnectOnFailure, keepHeader } from '@mtls-bound/core';
 import { describe, expect, it, vi } from 'vitest';
 
 const response = (): ServerResponse => new ServerResponse(new IncomingMessage(new Socket()));
@@ -95,7 +95,7 @@ describe('keepHeader()', () => {
   });
 });
 
-describe('createErrorHeaders()', () => {
+describe('createHeaderKeeper()', () => {
   type OnError = (this: Context, error: Error | null) => void;
   interface Context {
     readonly res: ServerResponse;
@@ -112,7 +112,7 @@ describe('createErrorHeaders()', () => {
   /** Contexts of one application, which inherit its error handler. */
   const contextOf = (application: { onerror: OnError }): Context =>
     Object.assign(Object.create(application) as Context, { res: response() });
-  const keeper = () => createErrorHeaders<Error | null, Context>([]);
+  const keeper = () => createHeaderKeeper<Error | null, Context>([]);
 
   it('keeps a header of one context', () => {
     const application = { onerror: removeAll };

@@ -181,8 +181,8 @@ describe('a revocation is remembered', () => {
     expect(await ask('other-0')).toBe('token_inactive');
   });
 
-  it('for all of revocations.maxTokenLifetime', async () => {
-    const { resourceServer, ask } = await joined({ revocations: { maxTokenLifetime: 3_600 } });
+  it('for all of revocations.longestTokenLifetime', async () => {
+    const { resourceServer, ask } = await joined({ revocations: { longestTokenLifetime: 3_600 } });
     vi.useFakeTimers({ toFake: ['Date'] });
     await resourceServer.revoke({ token });
     for (let i = 0; i < 59; i += 1) {

@@ -54,7 +54,7 @@ interface ErrorAnsweringContext<E> {
 }
 
 /** Keeps headers of the responses to errors, each for the request of one context. */
-interface ErrorHeaders<Ctx> {
+interface HeaderKeeper<Ctx> {
   readonly keep: (ctx: Ctx, name: string, value: string) => void;
   /** Keeps a name in `Vary`. Requests share the handler, as each one that is accepted needs one. */
   readonly keepVary: (ctx: Ctx, name: string) => void;
@@ -66,9 +66,9 @@ interface ErrorHeaders<Ctx> {
  *
  * @param written the members that `onerror` writes to the error: see `keepHeader()`
  */
-export function createErrorHeaders<E, Ctx extends ErrorAnsweringContext<E>>(
+export function createHeaderKeeper<E, Ctx extends ErrorAnsweringContext<E>>(
   written: readonly string[],
-): ErrorHeaders<Ctx> {
+): HeaderKeeper<Ctx> {
   let shared:
     | { readonly name: string; readonly handler: Ctx['onerror']; readonly keeping: Ctx['onerror'] }
     | undefined;

@@ -23,13 +23,13 @@ export const cacheOptions = optionGroup({
    * Seconds for which the cached answer about an active token is used, never beyond the token's
    * `exp` (RFC 7662 §4). Each answer expires at random up to a tenth earlier, so that answers do
    * not expire together. With `0`, the authorization server is asked on every request. Default 60;
-   * from 0 to 86,400, with `sharedCache` and `revocations.log` at most `revocations.maxTokenLifetime`.
+   * from 0 to 86,400, with `sharedCache` and `revocations.log` at most `revocations.longestTokenLifetime`.
    */
   maxAge: seconds({
     min: 0,
     max: LONGEST_USE.maxAge,
     default: 60,
-    limitsNote: ', with `sharedCache` and `revocations.log` at most `revocations.maxTokenLifetime`',
+    limitsNote: ', with `sharedCache` and `revocations.log` at most `revocations.longestTokenLifetime`',
   }),
   /**
    * Number of active tokens in the cache. Beyond it, the least recently used token is removed.

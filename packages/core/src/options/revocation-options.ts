@@ -41,11 +41,11 @@ export const revocationOptions = optionGroup({
    * The longest lifetime of your access tokens, in seconds, equal in each process. A process remembers a
    * revocation for this time and twice the `clockTolerance`: for as long as a JWT could be accepted. If
    * `cache.maxAge` and `cache.staleIfError` together are longer, the process remembers it for that time.
-   * The log keeps it for `maxTokenLifetime` and twelve minutes. Afterwards an opaque token is
+   * The log keeps it for `longestTokenLifetime` and twelve minutes. Afterwards an opaque token is
    * introspected again, so revoke it at the authorization server too.
    * Default 3,600; from 1 to 2,592,000.
    */
-  maxTokenLifetime: seconds({ min: 1, max: 2_592_000, default: 3_600 }),
+  longestTokenLifetime: seconds({ min: 1, max: 2_592_000, default: 3_600 }),
   /**
    * Limits `cache.maxAge` while the process does not receive revocations: cached introspection
    * answers are used for at most this many seconds. With `log` it is at least 2, and JWTs are accepted
@@ -91,7 +91,7 @@ export function resolveRevocations(
   { maxAge, staleIfError }: Pick<SettingsOf<typeof cacheOptions>, 'maxAge' | 'staleIfError'>,
   hasSharedCache: boolean,
 ): RevocationRules {
-  const { log, channel, maxTokenLifetime, maxAgeWhileUnsynced, jwtsWithUnknownRevocation, maxWait } =
+  const { log, channel, longestTokenLifetime, maxAgeWhileUnsynced, jwtsWithUnknownRevocation, maxWait } =
     given.settings();
   if (log !== undefined && channel !== undefined) {
     throw createConflict('revocations.channel', 'revocations.log');
@@ -114,20 +114,21 @@ export function resolveRevocations(
   if (log !== undefined) {
     checkOption('revocations.maxAgeWhileUnsynced', seconds({ min: 2, max: 3_600 }), maxAgeWhileUnsynced);
   }
-  if (log !== undefined && hasSharedCache && maxAge > maxTokenLifetime) {
+  if (log !== undefined && hasSharedCache && maxAge > longestTokenLifetime) {
     // A process that starts would use a shared answer whose revocation is no longer in the log.
     throw createMismatch(
       'cache.maxAge',
-      `at most revocations.maxTokenLifetime, ${maxTokenLifetime}, next to sharedCache and revocations.log`,
+      `at most revocations.longestTokenLifetime, ${longestTokenLifetime}, ` +
+        'next to sharedCache and revocations.log',
       String(maxAge),
     );
   }
   return Object.freeze({
     channel: channel && Object.freeze({ channel, secrets, maxAgeWhileUnsynced }),
     // Equal in all processes, whatever their caches are: each tells by it what may be gone from the log.
-    log: log && Object.freeze({ log, secrets, maxTokenLifetime, maxAgeWhileUnsynced }),
+    log: log && Object.freeze({ log, secrets, longestTokenLifetime, maxAgeWhileUnsynced }),
     // A cached answer from before a revocation would be used again once the revocation is forgotten.
-    longestUse: Math.max(maxTokenLifetime, maxAge + staleIfError),
+    longestUse: Math.max(longestTokenLifetime, maxAge + staleIfError),
     maxAgeWhileUnsynced,
     acceptsUnknownRevocation: jwtsWithUnknownRevocation === 'accept',
     maxWait,

@@ -113,7 +113,7 @@ export class LogSync {
     this.#rules = rules;
     this.#seals = new LogSeals(rules.secrets, rules.log.id);
     // Equal in processes with different clockTolerance or cache: they compare the entries that count.
-    const maxAgeMs = (rules.maxTokenLifetime + 2 * MAX_CLOCK_TOLERANCE) * 1000;
+    const maxAgeMs = (rules.longestTokenLifetime + 2 * MAX_CLOCK_TOLERANCE) * 1000;
     this.#log = new TimeLimitedLog(rules.log, this.#closing.signal);
     this.#revocations = revocations;
     this.#problems = new LogProblems(report);

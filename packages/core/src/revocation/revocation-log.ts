@@ -72,7 +72,7 @@ export interface LogRules {
    * Seconds that an access token lives at most. The log keeps a revocation a little longer. Equal in all
    * processes.
    */
-  readonly maxTokenLifetime: number;
+  readonly longestTokenLifetime: number;
   /** Seconds by which reading may lag. */
   readonly maxAgeWhileUnsynced: number;
 }

@@ -220,7 +220,7 @@ export class Revocations {
           'revocations_forgotten',
           `there are more than ${maxRevocations} revocations: the oldest of ` +
             `${issuer === '' ? 'those for the tokens of each issuer' : issuer} ` +
-            'are forgotten before revocations.maxTokenLifetime, and its tokens from before are asked ' +
+            'are forgotten before revocations.longestTokenLifetime, and its tokens from before are asked ' +
             'about or refused',
         );
       },

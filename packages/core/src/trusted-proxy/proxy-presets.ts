@@ -568,7 +568,7 @@ export function cloudflare(options: CloudflareOptions = {}): ProxyPreset {
   });
 }
 
-export const encodingOptions = optionGroup({
+export const f5Options = optionGroup({
   ...certificateHeaderOptions,
   /**
    * `escaped`: percent-encoded PEM. `base64`: base64 of the DER. Default `base64`.
@@ -576,12 +576,12 @@ export const encodingOptions = optionGroup({
   encoding: withDefault(oneOf('escaped', 'base64'), 'base64'),
 });
 
-/** How an administrator chose to write the certificate. */
-export interface EncodingOptions extends OptionsOf<typeof encodingOptions> {}
+/** How the iRule of F5 BIG-IP writes the certificate. */
+export interface F5Options extends OptionsOf<typeof f5Options> {}
 
 /** F5 BIG-IP with an iRule that sets `X-Client-Cert`; base64 of the DER by default. */
-export function f5(options: EncodingOptions = {}): ProxyPreset {
-  const given = readOptions('f5()', options, encodingOptions);
+export function f5(options: F5Options = {}): ProxyPreset {
+  const given = readOptions('f5()', options, f5Options);
   const { encoding } = given;
   const decode = { escaped: escapedPem, base64: base64Der }[encoding];
   return preset('f5', given, { header: 'x-client-cert', decode });
