@@ -17,7 +17,7 @@ import type { ResourceServer } from './resource-server.js';
 import type { Explainer } from './response/explanation.js';
 import type { Revocations } from './revocation/revocations.js';
 import type { UsableAnswer } from './revocation/usability.js';
-import { untilAborted, withTimeoutSignal } from './shared/deadline.js';
+import { giveUpWhenAborted, withTimeoutSignal } from './shared/deadline.js';
 import { ignoreRejection } from './shared/promises.js';
 import { checkExpiry } from './token/claims-check.js';
 import { reconcileClaims } from './token/reconciled-claims.js';
@@ -418,7 +418,7 @@ async function awaitPolicy(outcome: unknown): Promise<unknown> {
   // end the process.
   ignoreRejection(outcome);
   return withTimeoutSignal(POLICY_TIMEOUT, (signal) =>
-    untilAborted(signal, () => outcome).catch((error: unknown) => {
+    giveUpWhenAborted(signal, () => outcome).catch((error: unknown) => {
       throw signal.aborted
         ? new TellableError(`a route policy did not settle within ${POLICY_TIMEOUT} s`)
         : error;

@@ -99,7 +99,7 @@ export function createRefusals(
     },
 
     errorFor(thrown, req) {
-      if (settings.onRefused !== 'next') {
+      if (!settings.raisesRefusals) {
         return undefined;
       }
       const refusal = recordRefusal(req, toRefusal(thrown));

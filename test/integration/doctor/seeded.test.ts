@@ -416,7 +416,7 @@ it('ends a request whose answer drips and never ends', async () => {
   const port = await listen(dripping as never);
   const { cert, key } = pki.alice;
   try {
-    const found = await probe({ url: new URL(`http://127.0.0.1:${port}/`), cert, key, deadline: 200 });
+    const found = await probe({ url: new URL(`http://127.0.0.1:${port}/`), cert, key, timeoutMs: 200 });
     expect(problemsOf(found)).toEqual([['unreachable', expect.anything()]]);
     expect(found[0]?.message).toContain('no whole answer within 0.2 s');
   } finally {

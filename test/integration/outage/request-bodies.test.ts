@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, Agent as HttpsAgent, type Server } from 'node:https';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createHttp } from '../../../packages/core/src/authorization-server/http.js';
+import { createHttpClient } from '../../../packages/core/src/authorization-server/http.js';
 import { close, listen } from '../../support/loopback.js';
 import { createPki } from '../../support/pki.js';
 
@@ -86,7 +86,7 @@ const cases = Object.entries(agents).flatMap(([way, agent]) =>
 it.each(cases)(
   '$title arrives whole, once and with its length over $way',
   async ({ agent, request, received }) => {
-    const http = createHttp({ timeout: 5, maxResponseSize: 100_000, ca, agent, fetch: undefined });
+    const http = createHttpClient({ timeout: 5, maxResponseSize: 100_000, ca, agent, fetch: undefined });
     try {
       const answer = await http.send(url, request);
       const lengths = request.method === 'GET' ? [] : [String(Buffer.byteLength(received.body))];
@@ -98,7 +98,13 @@ it.each(cases)(
 );
 
 it('an answer in chunks of one byte ends when it has cost as much as its limit permits', async () => {
-  const http = createHttp({ timeout: 5, maxResponseSize: 100_000, ca, agent: undefined, fetch: undefined });
+  const http = createHttpClient({
+    timeout: 5,
+    maxResponseSize: 100_000,
+    ca,
+    agent: undefined,
+    fetch: undefined,
+  });
   try {
     await expect(http.send(`${url}one-by-one`, { method: 'GET', headers: {} })).rejects.toMatchObject({
       code: 'authorization_server_invalid_answer',
@@ -110,7 +116,13 @@ it('an answer in chunks of one byte ends when it has cost as much as its limit p
 });
 
 it('each of many requests at once, over connections that are used again, has its own body', async () => {
-  const http = createHttp({ timeout: 5, maxResponseSize: 100_000, ca, agent: undefined, fetch: undefined });
+  const http = createHttpClient({
+    timeout: 5,
+    maxResponseSize: 100_000,
+    ca,
+    agent: undefined,
+    fetch: undefined,
+  });
   const send = async (token: string): Promise<string> => {
     const answer = await http.send(url, { method: 'POST', headers, body: form({ token }) });
     return ((await answer.json()) as { body: string }).body;
@@ -126,7 +138,13 @@ it('each of many requests at once, over connections that are used again, has its
 });
 
 it('a request that node-fetch refuses leaves its body to no other one', async () => {
-  const http = createHttp({ timeout: 5, maxResponseSize: 100_000, ca, agent: undefined, fetch: undefined });
+  const http = createHttpClient({
+    timeout: 5,
+    maxResponseSize: 100_000,
+    ca,
+    agent: undefined,
+    fetch: undefined,
+  });
   try {
     const wrong = {
       method: 'POST',

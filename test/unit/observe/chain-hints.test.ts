@@ -13,7 +13,7 @@ import {
   statusReasonCodes,
 } from '../../../packages/core/src/certificate-status/status-reason.js';
 import { copyRefusal, createRefusal } from '../../../packages/core/src/errors.js';
-import { hintForChain, hintForStatus } from '../../../packages/core/src/response/chain-hints.js';
+import { hintForCertificateRefusal, hintForStatus } from '../../../packages/core/src/response/chain-hints.js';
 import { OptionReader } from '../../../packages/core/src/shared/option-group.js';
 import { authority, client, rawExtension } from '../../support/chains.js';
 import { revocationList } from '../../support/crl.js';
@@ -55,7 +55,7 @@ async function hintOf(der: Uint8Array, options: object, more: object = {}): Prom
     policy?.(certificate, Date.now());
   } catch (error) {
     const refusal = error as RequestRefused;
-    return [refusal.code, hintForChain(refusal)?.code ?? 'none'];
+    return [refusal.code, hintForCertificateRefusal(refusal)?.code ?? 'none'];
   } finally {
     policy?.close();
   }
@@ -188,7 +188,7 @@ describe('a certificate of unknown status', () => {
   ])('has the hint of its code, whatever the text says: %s', (why) => {
     const found = statusReasonCodes.map((code) => {
       const refusal = createRefusal('certificate_status_unknown', { code, why });
-      return [code, hintForChain(refusal)?.code, hintForStatus(code).code];
+      return [code, hintForCertificateRefusal(refusal)?.code, hintForStatus(code).code];
     });
     expect(found).toEqual(statusReasonCodes.map((code) => [code, hintsOfStatus[code], hintsOfStatus[code]]));
   });
@@ -201,14 +201,16 @@ describe('a certificate of unknown status', () => {
 
   it('keeps its hint if requests share the refusal', () => {
     const refusal = createRefusal('certificate_status_unknown', { code: 'too_large', why: 'a text' });
-    expect(hintForChain(copyRefusal(refusal))?.code).toBe('status_too_large');
+    expect(hintForCertificateRefusal(copyRefusal(refusal))?.code).toBe('status_too_large');
   });
 });
 
 it('another refusal has no hint of a chain', () => {
   const refusal = new RequestRefused('certificate_refused', { detail: 'its issuer is not listed' });
-  expect(hintForChain(refusal)).toBeUndefined();
-  expect(hintForChain(new RequestRefused('token_inactive'))).toBeUndefined();
+  expect(hintForCertificateRefusal(refusal)).toBeUndefined();
+  expect(hintForCertificateRefusal(new RequestRefused('token_inactive'))).toBeUndefined();
   const detail = 'its signature is wrong';
-  expect(hintForChain(new RequestRefused('certificate_status_unknown', { detail }))).toBeUndefined();
+  expect(
+    hintForCertificateRefusal(new RequestRefused('certificate_status_unknown', { detail })),
+  ).toBeUndefined();
 });

@@ -1,5 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Deadline, TimeIsOver, untilOver, withDeadline } from '../../../packages/core/src/shared/deadline.js';
+import {
+  Deadline,
+  giveUpWhenOver,
+  TimeIsOver,
+  withDeadline,
+} from '../../../packages/core/src/shared/deadline.js';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
@@ -13,7 +18,9 @@ describe('the time of a deadline', () => {
     ['work that never settles', never],
     ['work that resolves later', () => new Promise((resolve) => setTimeout(resolve, 6_000))],
   ])('is over after its seconds: %s is given up', async (_title, work) => {
-    const outcome = withDeadline(5, (deadline) => untilOver(deadline, work)).catch((error: unknown) => error);
+    const outcome = withDeadline(5, (deadline) => giveUpWhenOver(deadline, work)).catch(
+      (error: unknown) => error,
+    );
     await vi.advanceTimersByTimeAsync(4_999);
     expect(await Promise.race([outcome, 'waiting'])).toBe('waiting');
     await vi.advanceTimersByTimeAsync(2);
@@ -58,13 +65,13 @@ describe('the time of a deadline', () => {
   it('starts no work when it is over', async () => {
     const deadline = Deadline.of(AbortSignal.abort());
     const work = vi.fn(never);
-    await expect(untilOver(deadline, work)).rejects.toBeInstanceOf(TimeIsOver);
+    await expect(giveUpWhenOver(deadline, work)).rejects.toBeInstanceOf(TimeIsOver);
     expect(work).not.toHaveBeenCalled();
   });
 
   it('follows a signal', async () => {
     const controller = new AbortController();
-    const outcome = withDeadline(controller.signal, (deadline) => untilOver(deadline, never));
+    const outcome = withDeadline(controller.signal, (deadline) => giveUpWhenOver(deadline, never));
     controller.abort();
     await expect(outcome).rejects.toBeInstanceOf(TimeIsOver);
   });
@@ -84,7 +91,7 @@ describe('the time of a deadline', () => {
     const work = (): never => {
       throw trouble;
     };
-    await expect(withDeadline(1, (deadline) => untilOver(deadline, work))).rejects.toBe(trouble);
+    await expect(withDeadline(1, (deadline) => giveUpWhenOver(deadline, work))).rejects.toBe(trouble);
   });
 });
 

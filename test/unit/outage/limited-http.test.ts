@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Http, StaleConnection } from '../../../packages/core/src/authorization-server/http.js';
 import {
-  createLimitedHttp,
+  createLimitedHttpClient,
   retryBroken,
 } from '../../../packages/core/src/authorization-server/limited-http.js';
 import { RequestRefused } from '../../../packages/core/src/errors.js';
@@ -15,7 +15,7 @@ const server = { role: 'authorization server', name: 'https://as.example.com' } 
 
 function protect(http: Http, changes: Partial<typeof rules> = {}) {
   const report = vi.fn();
-  const { send } = createLimitedHttp(http, server, { ...rules, ...changes }, report);
+  const { send } = createLimitedHttpClient(http, server, { ...rules, ...changes }, report);
   return {
     report,
     send: () => send('https://as.example.com/x', request).then(String, (error) => error.code),
@@ -39,7 +39,7 @@ describe('for whose sake a request is sent', () => {
 
   it('failures of one client leave the breaker closed for the others', async () => {
     const asked = vi.fn(failing);
-    const { send } = createLimitedHttp(asked, server, rules, vi.fn());
+    const { send } = createLimitedHttpClient(asked, server, rules, vi.fn());
     const sendFor = (name: string) =>
       send('https://as.example.com/x', {
         ...request,
@@ -54,7 +54,7 @@ describe('for whose sake a request is sent', () => {
   });
 
   it('a changed Object.prototype names no client', async () => {
-    const { send } = createLimitedHttp(failing, server, rules, vi.fn());
+    const { send } = createLimitedHttpClient(failing, server, rules, vi.fn());
     const sendOnce = () => send('https://as.example.com/x', request).catch(code);
     Object.defineProperty(Object.prototype, 'requester', {
       value: { interactionId: undefined, countingKeys: ['alice'] },
@@ -115,7 +115,7 @@ describe('what opens the breaker', () => {
 
 it('a request that is given up before it has a place is refused, and not sent', async () => {
   const asked = vi.fn<Http>(async () => new Response());
-  const { send } = createLimitedHttp(asked, server, rules, vi.fn());
+  const { send } = createLimitedHttpClient(asked, server, rules, vi.fn());
   const sent = send('https://as.example.com/x', { ...request, signal: AbortSignal.abort() });
   await expect(sent).rejects.toMatchObject({ code: 'authorization_server_not_asked' });
   expect(asked).not.toHaveBeenCalled();
@@ -151,7 +151,7 @@ it('sends one probe each interval; no request waits for it; its success closes t
 it('a transmitter of Shared Signals has problems of its own', async () => {
   let status = 503;
   const report = vi.fn();
-  const { send } = createLimitedHttp(
+  const { send } = createLimitedHttpClient(
     async () => new Response(null, { status }),
     { role: 'transmitter', name: 'https://transmitter.example.com' },
     { ...rules, maxFailures: 1 },
@@ -206,7 +206,7 @@ it.each(['GET', 'POST'])(
   '%s: a retry that meets a breaker opened by the first attempt tells the cause',
   async (method) => {
     const http = () => Promise.reject(new RequestRefused('authorization_server_unreachable'));
-    const { send } = createLimitedHttp(http, server, { ...rules, maxFailures: 1 }, vi.fn());
+    const { send } = createLimitedHttpClient(http, server, { ...rules, maxFailures: 1 }, vi.fn());
     const ask = () =>
       retryBroken((wasCounted) => send('https://as.example.com/x', { method, headers: {}, wasCounted }));
     await expect(ask()).rejects.toMatchObject({ code: 'authorization_server_unreachable' });
@@ -236,7 +236,7 @@ describe('a question that is asked again counts once', () => {
         }
         throw outcome;
       });
-      const { send } = createLimitedHttp(asked, server, rules, vi.fn());
+      const { send } = createLimitedHttpClient(asked, server, rules, vi.fn());
       const sendIt = (wasCounted = false) =>
         send('https://as.example.com/x', { method, headers: {}, wasCounted });
       // A question by GET is asked again by itself.
@@ -320,7 +320,7 @@ describe('an open breaker', () => {
 
   it('stops exchanges with one endpoint alone', async () => {
     const http: Http = async (url) => new Response(null, { status: url.includes('down') ? 503 : 200 });
-    const { send } = createLimitedHttp(http, server, { ...rules, maxFailures: 1 }, vi.fn());
+    const { send } = createLimitedHttpClient(http, server, { ...rules, maxFailures: 1 }, vi.fn());
     const codeOf = (url: string) => send(url, request).then(String, (error) => error.code);
     await codeOf('https://as.example.com/down');
     expect(await codeOf('https://as.example.com/down?x=1')).toBe('authorization_server_not_asked');

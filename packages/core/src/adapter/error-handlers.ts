@@ -12,15 +12,15 @@ type ErrorHandler<E> = (error: E) => void;
  * again just before the handler ends the response, unless the head is sent by then. A value of `Vary`
  * is added to the one that the handler sets, and a `Cache-Control` of the handler stays as it is.
  *
- * @param written the members that the handler writes to the error. A frozen or sealed error does not
- * permit that: the handler gets an object that inherits from it
+ * @param writtenErrorMembers the members that the handler writes to the error. A frozen or sealed error
+ * does not permit that: the handler gets an object that inherits from it
  */
 export function keepHeader<E>(
   res: ServerResponse,
   name: string,
   value: string,
   handler: ErrorHandler<E>,
-  written: readonly string[],
+  writtenErrorMembers: readonly string[],
 ): ErrorHandler<E> {
   return (error) => {
     if (error === null || error === undefined) {
@@ -40,7 +40,7 @@ export function keepHeader<E>(
       return end.apply(res, body);
     }) as typeof end;
     try {
-      handler(writableError(error, written));
+      handler(writableError(error, writtenErrorMembers));
     } finally {
       res.end = end;
     }
@@ -64,16 +64,16 @@ interface HeaderKeeper<Ctx> {
  * For a framework that removes every header before its context answers an error: keeps a header by a
  * handler around `onerror`.
  *
- * @param written the members that `onerror` writes to the error: see `keepHeader()`
+ * @param writtenErrorMembers the members that `onerror` writes to the error: see `keepHeader()`
  */
 export function createHeaderKeeper<E, Ctx extends ErrorAnsweringContext<E>>(
-  written: readonly string[],
+  writtenErrorMembers: readonly string[],
 ): HeaderKeeper<Ctx> {
   let shared:
     | { readonly name: string; readonly handler: Ctx['onerror']; readonly keeping: Ctx['onerror'] }
     | undefined;
   function keep(ctx: Ctx, name: string, value: string): void {
-    ctx.onerror = keepHeader(ctx.res, name, value, ctx.onerror.bind(ctx), written);
+    ctx.onerror = keepHeader(ctx.res, name, value, ctx.onerror.bind(ctx), writtenErrorMembers);
   }
   return {
     keep,
@@ -85,21 +85,25 @@ export function createHeaderKeeper<E, Ctx extends ErrorAnsweringContext<E>>(
       }
       const { onerror: handler } = ctx;
       if (shared?.handler !== handler || shared.name !== name) {
-        shared = { name, handler, keeping: varyKeeper(name, handler, written) };
+        shared = { name, handler, keeping: varyKeeper(name, handler, writtenErrorMembers) };
       }
       ctx.onerror = shared.keeping;
     },
   };
 }
 
-function varyKeeper<E>(name: string, handler: ErrorHandler<E>, written: readonly string[]): ErrorHandler<E> {
+function varyKeeper<E>(
+  name: string,
+  handler: ErrorHandler<E>,
+  writtenErrorMembers: readonly string[],
+): ErrorHandler<E> {
   return function keeping(this: ErrorAnsweringContext<E>, error: E) {
     // Koa calls it at the end of each response.
     if (error === null || error === undefined) {
       handler.call(this, error);
       return;
     }
-    keepHeader(this.res, 'Vary', name, handler.bind(this), written)(error);
+    keepHeader(this.res, 'Vary', name, handler.bind(this), writtenErrorMembers)(error);
   };
 }
 

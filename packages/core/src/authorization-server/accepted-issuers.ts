@@ -3,7 +3,7 @@ import { RequestRefused, TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import type { IssuerSelection } from '../request/issuer-selection.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { untilOver, withDeadline } from '../shared/deadline.js';
+import { giveUpWhenOver, withDeadline } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { ignorePromise } from '../shared/promises.js';
 import type { ClaimRules } from '../token/claims-check.js';
@@ -16,9 +16,9 @@ import {
 import { describeNames } from '../token/token-rejection.js';
 import type { TokenSource } from '../token/token-source.js';
 import type { ClientAuthentication } from './client-authentication.js';
-import { createHttp, type HttpRules } from './http.js';
+import { createHttpClient, type HttpRules } from './http.js';
 import { settingsKeyOf } from './introspection.js';
-import { createLimitedHttp, type RequestLimits, type SuspensionRules } from './limited-http.js';
+import { createLimitedHttpClient, type RequestLimits, type SuspensionRules } from './limited-http.js';
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
 import type { RequesterFacts } from './requester.js';
@@ -89,10 +89,10 @@ export function createAcceptedIssuer(
   onMetadata?: (metadata: AuthorizationServer) => void,
 ): AcceptedIssuer {
   const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
-  const plainHttp = createHttp(options.http, client?.authentication.identity);
+  const plainHttp = createHttpClient(options.http, client?.authentication.identity);
   const { timeout, maxConcurrent, maxQueued } = options.http;
   const limits = { ...options.circuitBreaker, timeout, maxConcurrent, maxQueued };
-  const limitedHttp = createLimitedHttp(
+  const limitedHttp = createLimitedHttpClient(
     plainHttp.send,
     { role: 'authorization server', name: issuer },
     limits,
@@ -143,7 +143,9 @@ export function createAcceptedIssuer(
     rules: { issuer, audience, clockTolerance },
     read: limitTime(read, timeout),
     ready: () =>
-      withDeadline(MAX_QUESTIONS * timeout, (deadline) => untilOver(deadline, async () => read.ready?.())),
+      withDeadline(MAX_QUESTIONS * timeout, (deadline) =>
+        giveUpWhenOver(deadline, async () => read.ready?.()),
+      ),
     sharedId: settingsKey && JSON.stringify([issuer, client?.id, audience, settingsKey]),
     close: () => {
       limitedHttp.close();
@@ -179,7 +181,7 @@ function limitTime(read: TokenReader, timeout: number): TimeLimitedReader {
   }
   const bounded = (ask: TokenQuestion) => (token: string, requester?: RequesterFacts) =>
     withDeadline(MAX_QUESTIONS * timeout, (deadline) =>
-      untilOver(deadline, () => ask(token, requester)).then(parseTokenAnswer, (error: unknown) => {
+      giveUpWhenOver(deadline, () => ask(token, requester)).then(parseTokenAnswer, (error: unknown) => {
         if (deadline.isOver) {
           const detail = `the option tokens gave nothing within ${MAX_QUESTIONS * timeout} s`;
           throw new RequestRefused('internal_error', { detail });

@@ -6,7 +6,7 @@ import {
   TlsClientAuth,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
-import { type Deadline, untilOver } from '../shared/deadline.js';
+import { type Deadline, giveUpWhenOver } from '../shared/deadline.js';
 import { checkOption, functionLike, secretText } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
 import {
@@ -55,7 +55,7 @@ export function limitAuthentication(
 ): ClientAuth {
   return async (...args) => {
     try {
-      await untilOver(deadline, () => authenticate(...args));
+      await giveUpWhenOver(deadline, () => authenticate(...args));
     } catch (error) {
       if (error instanceof RequestRefused) {
         throw error;

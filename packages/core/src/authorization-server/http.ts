@@ -4,7 +4,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { BodyBuffer, type BodyFault } from '../shared/body-buffer.js';
-import { Deadline, TimeIsOver, untilOver, withDeadline } from '../shared/deadline.js';
+import { Deadline, giveUpWhenOver, TimeIsOver, withDeadline } from '../shared/deadline.js';
 import { ignorePromise, ignoreRejection } from '../shared/promises.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
@@ -69,7 +69,7 @@ export class StaleConnection extends RequestRefused {}
  * size limits, so that no caller handles a stream. Redirects are not followed: a token would be
  * sent on (RFC 9700 §4.12).
  */
-export function createHttp(
+export function createHttpClient(
   rules: HttpRules,
   identity?: ReadCertificateAndKey,
 ): { readonly send: Http; readonly close: () => void } {
@@ -148,7 +148,7 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ReadCer
     );
     let hasAnswered = false;
     try {
-      return await untilOver(deadline, async () => {
+      return await giveUpWhenOver(deadline, async () => {
         const answer = await exchange.result;
         hasAnswered = true;
         const bytes = await readStream(answer.body, maxResponseSize);
@@ -230,7 +230,7 @@ class BrokenBody extends Error {
 /** Another transport keeps to the same rules; its answer is counted as it comes. */
 function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Send {
   return (url, { method, headers, body = null, deadline }) =>
-    untilOver(deadline, async () => {
+    giveUpWhenOver(deadline, async () => {
       const { signal } = deadline;
       const answer = await callFetch(userFetch, url, { method, headers, body, redirect: 'manual', signal });
       const { status, headers: answered, body: answeredBody } = answer;
@@ -335,7 +335,7 @@ async function ownCertificate(
   deadline: Deadline,
 ): Promise<CertificateAndKey> {
   try {
-    return await untilOver(deadline, identity);
+    return await giveUpWhenOver(deadline, identity);
   } catch (error) {
     if (error instanceof RequestRefused) {
       throw error;

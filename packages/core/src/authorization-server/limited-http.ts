@@ -66,7 +66,7 @@ interface Endpoint {
  * closes it. While the circuit breaker of the endpoint is open, a request is refused at once instead of
  * waiting for a timeout, except for a probe now and then.
  */
-export function createLimitedHttp(
+export function createLimitedHttpClient(
   http: Http,
   server: AskedServer,
   rules: LimitedHttpRules,

@@ -12,7 +12,7 @@ import { createNameTrustCheck, explainUnverified } from '../certificate/name-tru
 import {
   hashAloneDetail,
   type ParsedCertificate,
-  parseCertificate,
+  parseUnlessHashAlone,
   readExtension,
 } from '../certificate/parsed-certificate.js';
 import { patchTlsHandles } from '../certificate/sent-chain.js';
@@ -268,7 +268,7 @@ export function createCertificatePolicy(
       refuse('it is not valid now');
     }
     if (rules.length > 0) {
-      const parsed = parseCertificate(certificate);
+      const parsed = parseUnlessHashAlone(certificate);
       if (parsed === undefined) {
         return refuse(hashAloneDetail);
       }

@@ -26,9 +26,12 @@ export const tags: Readonly<Record<TagName, number>> = {
   set: 0x31,
 };
 
-/** The elements within an element of this tag; `undefined` for another one. */
-export function membersOf(element: DerElement | undefined, tag: number): readonly DerElement[] | undefined {
-  return element?.tag === tag ? splitDer(element.content) : undefined;
+/** The elements within an element of the expected tag; `undefined` for an element of another tag. */
+export function membersOf(
+  element: DerElement | undefined,
+  expectedTag: number,
+): readonly DerElement[] | undefined {
+  return element?.tag === expectedTag ? splitDer(element.content) : undefined;
 }
 
 /** Returns the only item of a list; `undefined` if it has none or several. */

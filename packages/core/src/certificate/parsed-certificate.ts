@@ -40,10 +40,10 @@ const SIZE_FACTOR = 8;
 const remembered = new LRUCache<string, Outcome>({ max: 1_000, maxSize: 16 * 1_024 * 1_024 });
 
 /**
- * Reads a certificate, once. `undefined` where the proxy hands on the certificate's hash alone.
+ * Reads a certificate, once. Returns `undefined` if the proxy hands on the certificate's hash alone.
  * Throws `RequestRefused` for what is no certificate, and for one that would cost too much to read.
  */
-export function parseCertificate(certificate: ClientCertificate): ParsedCertificate | undefined {
+export function parseUnlessHashAlone(certificate: ClientCertificate): ParsedCertificate | undefined {
   let outcome = outcomes.get(certificate);
   if (outcome === undefined) {
     outcome = outcomeOf(certificate.der);
@@ -56,11 +56,11 @@ export function parseCertificate(certificate: ClientCertificate): ParsedCertific
 }
 
 /**
- * Reads a certificate, once. Throws `RequestRefused` for what `parseCertificate` refuses, and where the
- * proxy hands on the hash of the certificate alone.
+ * Reads a certificate, once. Throws `RequestRefused` for what `parseUnlessHashAlone()` refuses, and
+ * if the proxy hands on the hash of the certificate alone.
  */
-export function parseWholeCertificate(certificate: ClientCertificate): ParsedCertificate {
-  const parsed = parseCertificate(certificate);
+export function parseCertificate(certificate: ClientCertificate): ParsedCertificate {
+  const parsed = parseUnlessHashAlone(certificate);
   if (parsed === undefined) {
     throw new RequestRefused('certificate_refused', { detail: hashAloneDetail });
   }

@@ -3,7 +3,7 @@ import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { x509, x509Library } from './lazy-x509.js';
 import { createNameTrustCheck } from './name-trust.js';
-import { type ParsedCertificate, parseWholeCertificate, readExtension } from './parsed-certificate.js';
+import { type ParsedCertificate, parseCertificate, readExtension } from './parsed-certificate.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
 export type Psd2Role = 'PSP_AS' | 'PSP_PI' | 'PSP_AI' | 'PSP_IC';
@@ -42,7 +42,7 @@ const refuseBadVerdict = createNameTrustCheck('psd2Roles()');
  * `RequestRefused`.
  */
 export function readPsd2Roles(certificate: ClientCertificate): readonly Psd2Role[] {
-  const parsed = parseWholeCertificate(certificate);
+  const parsed = parseCertificate(certificate);
   const outcome = known.get(parsed) ?? { roles: rolesOf(parsed) };
   known.set(parsed, outcome);
   if (outcome.roles === undefined) {

@@ -26,7 +26,7 @@ import type { CertificatesBySubject } from '../chain/path-building.js';
 import { type PathCertificate, readPathCertificate } from '../chain/path-certificate.js';
 import { ConfigurationError } from '../errors.js';
 import { resourceServerOptions } from '../options/resource-server-options.js';
-import { hintForReason, hintForStatus } from '../response/chain-hints.js';
+import { hintForChainCode, hintForStatus } from '../response/chain-hints.js';
 import { OptionReader } from '../shared/option-group.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { type Finding, ok, problem, warning } from './finding.js';
@@ -135,7 +135,7 @@ function noChain(
   path: string,
 ): Finding {
   const detail = `its chain leads to none of the authorities: ${why}`;
-  const hint = hintForReason(code);
+  const hint = hintForChainCode(code);
   const missing = hint.code === 'chain_issuer_missing' ? missingIssuer(certificate, known, path) : undefined;
   return problem(hint.code, missing === undefined ? detail : `${detail}; ${missing}`, hint.text);
 }

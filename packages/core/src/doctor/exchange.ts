@@ -13,12 +13,12 @@ export interface Exchange {
   /** A client's certificate and key, PEM. */
   readonly identity: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined;
   /** Milliseconds for the whole answer. Default 10,000. */
-  readonly deadline?: number | undefined;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** Returns what `read` makes of the answer, or the code of the error. Never rejects. */
 export function exchange<Reply extends object>(
-  { url, headers, ca, identity, deadline = 10_000 }: Exchange,
+  { url, headers, ca, identity, timeoutMs = 10_000 }: Exchange,
   read: (res: IncomingMessage) => Promise<Reply>,
 ): Promise<Reply | string> {
   return new Promise<Reply | string>((resolve) => {
@@ -36,9 +36,9 @@ export function exchange<Reply extends object>(
     });
     // The timeout of a socket is about silence; an answer that drips never lets it pass.
     const timer = setTimeout(() => {
-      end(`no whole answer within ${deadline / 1000} s`);
+      end(`no whole answer within ${timeoutMs / 1000} s`);
       call.destroy();
-    }, deadline);
+    }, timeoutMs);
     const end = (outcome: Reply | string): void => {
       clearTimeout(timer);
       resolve(outcome);

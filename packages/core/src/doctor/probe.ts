@@ -34,7 +34,7 @@ export interface ProbeOptions {
    */
   readonly token?: string;
   /** Milliseconds for each request, its whole answer included. Default 10,000. */
-  readonly deadline?: number;
+  readonly timeoutMs?: number;
 }
 
 interface Reply {
@@ -338,13 +338,13 @@ function speaksTlsVersion({ url, cert, key }: ProbeOptions, version: SecureVersi
 
 /** The answer, or the code of the error. */
 function sendRequest(
-  { ca, token, deadline }: ProbeOptions,
+  { ca, token, timeoutMs }: ProbeOptions,
   url: URL,
   identity: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined,
   headers: Record<string, string>,
 ): Promise<Reply | string> {
   const all = { ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) };
-  return exchange({ url, headers: all, ca, identity, deadline }, readBody);
+  return exchange({ url, headers: all, ca, identity, timeoutMs }, readBody);
 }
 
 /** Characters; a listener's answer is far shorter. */

@@ -1,7 +1,7 @@
 import { randomUUID, X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 import { type AcceptedIssuer, createAcceptedIssuer } from '../authorization-server/accepted-issuers.js';
-import { createHttp, unknownCaCodes } from '../authorization-server/http.js';
+import { createHttpClient, unknownCaCodes } from '../authorization-server/http.js';
 import type { ReadCertificateAndKey } from '../authorization-server/own-certificate.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { type RequestRefused, toRefusal } from '../errors.js';
@@ -160,7 +160,7 @@ async function checkConnection({
   }
   let spelling: string | undefined;
   const before = Date.now();
-  const { send, close } = createHttp(http);
+  const { send, close } = createHttpClient(http);
   try {
     const answer = await send(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`, {
       method: 'GET',
@@ -226,9 +226,9 @@ function handshake(url: URL, ca: IssuerSettings['http']['ca']): Promise<Handshak
   return new Promise((resolve) => {
     const socket = connect({ ...addressOf(url), ...(ca !== undefined && { ca }) });
     // One clock for the whole handshake: a server that sends a byte now and then is never silent.
-    const deadline = setTimeout(() => finish('ETIMEDOUT'), 5_000);
+    const timer = setTimeout(() => finish('ETIMEDOUT'), 5_000);
     const finish = (result: Handshake | string): void => {
-      clearTimeout(deadline);
+      clearTimeout(timer);
       resolve(result);
       socket.destroy();
     };

@@ -1,5 +1,5 @@
 import type { AuthorizationServer } from 'oauth4webapi';
-import { createHttp } from '../authorization-server/http.js';
+import { createHttpClient } from '../authorization-server/http.js';
 import { createRemoteKeys } from '../authorization-server/key-set.js';
 import { ConfigurationError, toRefusal } from '../errors.js';
 import { withTimeoutSignal } from '../shared/deadline.js';
@@ -39,7 +39,7 @@ export async function checkSignals(
     return [problem('configuration', message, 'set the option that it names')];
   }
   const { transmitter, http, credentials } = settings;
-  const { send, close } = createHttp(http, credentials.find(({ identity }) => identity)?.identity);
+  const { send, close } = createHttpClient(http, credentials.find(({ identity }) => identity)?.identity);
   const closing = new AbortController();
   try {
     const configuration = await withTimeoutSignal(http.timeout, (signal) =>

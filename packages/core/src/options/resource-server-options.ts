@@ -277,7 +277,8 @@ export interface Settings {
   readonly explain: boolean;
   readonly errorBody: ErrorBody | undefined;
   readonly errorContentType: string;
-  readonly onRefused: 'answer' | 'next';
+  /** Whether the error handling of the framework gets each refusal: `onRefused: 'next'`. */
+  readonly raisesRefusals: boolean;
   readonly property: string;
   /** The environment, not the code, leaves the audience to the authorization server. */
   readonly isAudienceUncheckedByEnvironment: boolean;
@@ -333,7 +334,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     explain: resolveExplain(given, environment),
     errorBody: given.get('errorBody'),
     errorContentType: given.get('errorContentType'),
-    onRefused: resolveOnRefused(given),
+    raisesRefusals: readRaisesRefusals(given),
     property: given.get('property'),
     isAudienceUncheckedByEnvironment:
       given.isUnwritten('audience') &&
@@ -346,12 +347,12 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
   return settings;
 }
 
-function resolveOnRefused(given: ResourceServerReader): 'answer' | 'next' {
-  const onRefused = given.get('onRefused');
-  if (onRefused === 'next' && !given.isUnwritten('errorContentType')) {
+function readRaisesRefusals(given: ResourceServerReader): boolean {
+  const raisesRefusals = given.get('onRefused') === 'next';
+  if (raisesRefusals && !given.isUnwritten('errorContentType')) {
     throw createConflict('errorContentType', "onRefused: 'next', with which the application writes the body");
   }
-  return onRefused;
+  return raisesRefusals;
 }
 
 /** What helps a developer helps an attacker too: it must not be left on by oversight. */

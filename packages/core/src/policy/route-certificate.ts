@@ -3,7 +3,7 @@ import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509 } from '../certificate/lazy-x509.js';
 import { createNameTrustCheck } from '../certificate/name-trust.js';
-import { type ParsedCertificate, parseWholeCertificate } from '../certificate/parsed-certificate.js';
+import { type ParsedCertificate, parseCertificate } from '../certificate/parsed-certificate.js';
 import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
 import {
   type CertificatePolicy,
@@ -211,7 +211,7 @@ function subjectOf(certificate: ClientCertificate | undefined): ReadonlySet<stri
   if (certificate === undefined) {
     return new Set();
   }
-  const parsed = parseWholeCertificate(certificate);
+  const parsed = parseCertificate(certificate);
   const subject = subjects.get(parsed) ?? new Set(attributesOf(parsed));
   subjects.set(parsed, subject);
   return subject;

@@ -186,7 +186,7 @@ const ofStatus: Readonly<Record<StatusReasonCode, Hint>> = Object.freeze({
 const statusHints: ReadonlyMap<string | undefined, Hint> = new Map(Object.entries(ofStatus));
 
 /** Returns the likely cause of a refusal by `authorities` or `revocationCheck` of a policy. Never throws. */
-export function hintForChain(refusal: RequestRefused): Hint | undefined {
+export function hintForCertificateRefusal(refusal: RequestRefused): Hint | undefined {
   switch (refusal.code) {
     case 'certificate_refused':
     case 'certificate_refused_401':
@@ -198,8 +198,8 @@ export function hintForChain(refusal: RequestRefused): Hint | undefined {
   }
 }
 
-/** Returns the likely cause of this reason. */
-export function hintForReason(code: RefusedChainCode): Hint {
+/** Returns the likely cause of a refusal by the chain with this code. */
+export function hintForChainCode(code: RefusedChainCode): Hint {
   return ofChain[code];
 }
 

@@ -6,7 +6,7 @@ import { type RequestRefused, reasonCodeOf } from '../errors.js';
 import type { Explanation } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { Hint } from '../shared/hint.js';
-import { hintForChain } from './chain-hints.js';
+import { hintForCertificateRefusal } from './chain-hints.js';
 import { hintForDpop } from './dpop-hints.js';
 
 /** Finds the most likely cause of a refusal, also of one that `binding: 'report'` only reports. */
@@ -34,7 +34,7 @@ export function createExplainer(source: CertificateSource, acceptsDpop: boolean)
     req: NodeRequest,
   ): Hint | undefined {
     const { code, expectedThumbprint } = refusal;
-    const known = hintForDpop(refusal, req, acceptsDpop) ?? hintForChain(refusal);
+    const known = hintForDpop(refusal, req, acceptsDpop) ?? hintForCertificateRefusal(refusal);
     if (known !== undefined) {
       return known;
     }

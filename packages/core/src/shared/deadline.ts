@@ -104,8 +104,8 @@ export class TimeIsOver extends Error {
   override readonly name = 'TimeIsOver';
 }
 
-/** Rejects with `TimeIsOver` when the time is over, even if `work` never settles. */
-export function untilOver<T>(deadline: Deadline, work: () => T | PromiseLike<T>): Promise<T> {
+/** Waits for `work`. Rejects with `TimeIsOver` when the time is over, even if `work` never settles. */
+export function giveUpWhenOver<T>(deadline: Deadline, work: () => T | PromiseLike<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     if (deadline.isOver) {
       reject(new TimeIsOver());
@@ -125,8 +125,8 @@ export function untilOver<T>(deadline: Deadline, work: () => T | PromiseLike<T>)
   });
 }
 
-/** Rejects with the signal's reason when it is aborted, even if `work` never settles. */
-export async function untilAborted<T>(signal: AbortSignal, work: () => T | Promise<T>): Promise<T> {
+/** Waits for `work`. Rejects with the signal's reason when it is aborted, even if `work` never settles. */
+export async function giveUpWhenAborted<T>(signal: AbortSignal, work: () => T | Promise<T>): Promise<T> {
   signal.throwIfAborted();
   let giveUp = (): void => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {

@@ -1,7 +1,7 @@
-import { createHttp } from '../authorization-server/http.js';
+import { createHttpClient } from '../authorization-server/http.js';
 import { createRemoteKeys, limitWaiting, type RemoteKeys } from '../authorization-server/key-set.js';
 import { jose } from '../authorization-server/lazy-modules.js';
-import { createLimitedHttp } from '../authorization-server/limited-http.js';
+import { createLimitedHttpClient } from '../authorization-server/limited-http.js';
 import { createDiscovery } from '../authorization-server/metadata.js';
 import { JwtRejected, verifyJwt } from '../authorization-server/verified-jwt.js';
 import { TransmitterError, toRefusal } from '../errors.js';
@@ -11,7 +11,7 @@ import { withCloseIfBodyUnread } from '../request/request-body.js';
 import type { ResourceServer } from '../resource-server.js';
 import type { HttpAnswer } from '../response/http-answer.js';
 import type { Revocation } from '../revocation/revocations.js';
-import { untilAborted, withTimeoutSignal } from '../shared/deadline.js';
+import { giveUpWhenAborted, withTimeoutSignal } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { EventTokensToRetry } from './event-tokens-to-retry.js';
@@ -117,10 +117,10 @@ export function createSignalReceiver(
   const { credentials, poll, stream: streamSettings } = settings;
   const report = createProblemReporter();
   const ending = new AbortController();
-  const plainHttp = createHttp(httpRules, credentials.find(({ identity }) => identity)?.identity);
+  const plainHttp = createHttpClient(httpRules, credentials.find(({ identity }) => identity)?.identity);
   const { timeout, maxConcurrent, maxQueued } = httpRules;
   const limits = { timeout, maxConcurrent, maxQueued };
-  const limitedHttp = createLimitedHttp(
+  const limitedHttp = createLimitedHttpClient(
     plainHttp.send,
     { role: 'transmitter', name: transmitter },
     { ...circuitBreaker, ...limits },
@@ -289,7 +289,7 @@ export function createSignalReceiver(
   }
 
   async function pollEndpoint(): Promise<string> {
-    const current = await untilAborted(ending.signal, async () => keeper?.current());
+    const current = await giveUpWhenAborted(ending.signal, async () => keeper?.current());
     return poll?.endpoint ?? current?.pollEndpoint ?? '';
   }
 
@@ -379,7 +379,7 @@ export function createSignalReceiver(
   async function inTime(work: () => Promise<void>): Promise<void> {
     await withTimeoutSignal(2 * timeout, async (signal) => {
       const either = AbortSignal.any([signal, ending.signal]);
-      await untilAborted(either, work).catch((error: unknown) => {
+      await giveUpWhenAborted(either, work).catch((error: unknown) => {
         throw either.aborted ? notSetUp() : error;
       });
     });
