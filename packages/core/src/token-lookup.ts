@@ -32,9 +32,9 @@ export interface TokenLookup {
    * Reads what the token is, which may ask the authorization server. The flood guard counts the
    * reading for the client that sent the token.
    *
-   * @param how `unless-cached` joins a reading that is open. It takes one of the client's places and,
-   * unless an older answer could be used (`staleIfError`), one of its allowance. `afresh` asks whatever
-   * is cached, by a reading that begins after this call, and takes one of the client's places.
+   * @param how both take one of the client's places. `unless-cached` returns a cached answer, joins an open
+   * reading or begins one. It also takes one of the client's allowance, unless an older answer could be
+   * used (`staleIfError`). `afresh` uses no cached answer, and only a reading that begins after this call.
    */
   read(presented: PresentedToken, how: 'unless-cached' | 'afresh'): Promise<UsableAnswer>;
 }

@@ -345,8 +345,9 @@ export class FloodGuard<Active extends object> {
       }
       account.places = this.#placesAfter(outcome, account.places);
     }
-    // The address is the last key of a client and goes first here: a client there that waits for it is
-    // before the next reading of the client whose certificate has a place now.
+    // The accounts of a client are that of its certificate and, last, that of its address. Each has a free
+    // place now. The address is served first: its place goes to another client at this address that waits
+    // for it, before the next reading of this client.
     for (const account of accounts.toReversed()) {
       this.#serve(account);
     }

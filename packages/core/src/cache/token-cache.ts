@@ -274,8 +274,9 @@ export class TokenCache {
   }
 
   /**
-   * Dates an answer that may be used. Call it at once when that was decided: a revocation in between would
-   * be taken for one that was known.
+   * Returns the answer with the latest turn, which says that each revocation up to this turn was compared
+   * with it. Call it in the same tick in which that was done: a revocation that is received in between would
+   * never be compared.
    */
   #usableNow(answer: TokenAnswer): UsableAnswer {
     return typeof answer === 'string' ? answer : { tokenClaims: answer, turn: this.#revocations.latestTurn };

@@ -107,12 +107,12 @@ export const certificatePolicyOptions = optionGroup({
    * Signatures, dates, basic constraints, path lengths, key usage, extended key usage, name
    * constraints, policies and critical extensions are checked, for RSA keys of 2048 to 8192 bits, the
    * NIST and Brainpool curves and Ed25519 and Ed448, with SHA-2. A certificate that passes counts as
-   * verified. A certificate is refused if TLS or the proxy says that it is revoked, that no list of
-   * revoked certificates can be had, or not why it is untrusted: see `mayBeRevoked` of `ClientCertificate`.
-   * So is each that TLS did not verify if the server of Node has
-   * lists in its own option `crl`. Lists in `addContext()`, `SNICallback` or a proxy do not replace
-   * `revocationCheck`: a client that sends a wrong certificate beside its own gets another verdict than
-   * "revoked". Default: those that TLS or the proxy trusts.
+   * verified. It is refused nevertheless in two cases. TLS or the proxy says that it is revoked, says that
+   * the list of revoked certificates is missing or expired, or gives no reason why it is untrusted: see
+   * `mayBeRevoked` of `ClientCertificate`. Or TLS did not verify it, and the server of Node has lists in
+   * its own option `crl`. Lists in `addContext()`, `SNICallback` or a proxy do not replace
+   * `revocationCheck`: a client can send a wrong certificate next to its own one, and the verdict is then
+   * another one than "revoked". Default: those that TLS or the proxy trusts.
    */
   authorities: optional(authoritiesRule, { defaultInWords: 'those that TLS or the proxy trusts' }),
   /**

@@ -189,10 +189,11 @@ export class ChainCheck {
   }
 
   /**
-   * A path without the certificate that makes this one not good, and without those of `avoided`, to which
-   * it is added. If nothing says whether the client's own certificate is revoked, a path by another
-   * certificate of its issuer is looked for: a list may count for a path by that certificate alone.
-   * `undefined` if there is none, and if the client's own certificate is revoked.
+   * Adds one certificate of the path to `avoided`, and returns another path without those in `avoided`. It
+   * adds the authority whose status is not good. If the status of the client's own certificate is unknown,
+   * it adds the certificate of its issuer: a list may count for paths by another certificate of this issuer
+   * alone. Returns `undefined` if there is no such path, if the client's own certificate is revoked, and if
+   * `MAX_OTHER_PATHS` certificates are avoided.
    */
   #otherPath(
     certificate: ClientCertificate,
@@ -234,8 +235,8 @@ export class ChainCheck {
 }
 
 /**
- * The place in a path of the certificate that another path must do without. None if the client's own is
- * revoked.
+ * Returns the place in a path of the certificate that another path must do without; -1 if the client's own
+ * certificate is revoked.
  */
 function placeToAvoid({ state, at }: NotGood): number {
   if (at > 0) {

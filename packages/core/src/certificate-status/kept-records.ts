@@ -8,7 +8,10 @@ interface Limits {
 
 interface Entry<T> {
   readonly key: string;
-  /** Its authority, whose records share a place, as do those of all authorities below one trust anchor. */
+  /**
+   * The authority that the record is charged to. The records of one authority count together by its name,
+   * and those of all authorities below one trust anchor by its anchor.
+   */
   readonly owner: ChargedAuthority;
   readonly record: T;
   /** In bytes. `undefined` until the first attempt to fetch it is over. */

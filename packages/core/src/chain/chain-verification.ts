@@ -50,8 +50,8 @@ export class ChainVerification {
   /** By the thumbprint and what came with the certificate: another chain may lead to an authority. */
   readonly #refused: LRUCache<string, Entry>;
   /**
-   * What was found without some certificates. As in `#accepted`, a path counts whatever else a client sends;
-   * as in `#refused`, that there is none is kept by what came with the certificate.
+   * What `outcomeWithout()` found, by the thumbprint and the avoided certificates. The key of a refusal also
+   * has what came with the certificate: another chain may lead to an authority.
    */
   readonly #others: LRUCache<string, Entry>;
   readonly #keys = new WeakMap<ClientCertificate, string>();

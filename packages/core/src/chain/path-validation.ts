@@ -216,7 +216,7 @@ export function readAuthorityLimits(
   }
   const constraints = certificate.extensions.get(pathExtensionIds.nameConstraints);
   if (constraints !== undefined && !spend(constraintElements(constraints.value) / ELEMENTS_PER_COST)) {
-    const why = 'its name constraints cost too much to read, those of a configured certificate do not count';
+    const why = 'its name constraints cost too much to read: configured certificates have no such limit';
     return reason('too_much_work', why);
   }
   const limits = readLimits(certificate);

@@ -175,9 +175,9 @@ export class LogHeaderKeeper {
    * Only a process that has just joined may do so, or processes with other lists would replace each
    * other's headers for ever.
    *
-   * Redis may have got a header meanwhile that reports a loss. That one has the later version: this
-   * one is only one later than the header that was read. So processes take the log for one that was
-   * set back, and replace the header.
+   * Another process may report a loss at the same moment, by a header that this one then overwrites. The
+   * version of this header is only one greater than the version that was read, and so less than that of the
+   * report. So processes that know the report take this header for an older one, and replace it.
    *
    * @param writtenVersion the greatest version that the writer of an entry knew
    */

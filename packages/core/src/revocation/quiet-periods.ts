@@ -30,8 +30,9 @@ export class QuietPeriods {
   }
 
   /**
-   * A process says that it has read the log since this moment. A period that began later does not
-   * count. One that ended before was there to be reported when that process joined.
+   * Notes a statement of a process: it has read the log since this moment without a break. Forgets the
+   * periods that began later, as that process ran in them and read the log. A period that ended before the
+   * moment counts as reported: that process found it when it joined.
    */
   noteSyncedSince(syncedSince: number): void {
     if (this.#periods.length > 0) {
@@ -42,9 +43,10 @@ export class QuietPeriods {
   }
 
   /**
-   * Until when a process that judged the log after the last period may know of no revocation from
-   * before, in milliseconds since the epoch; 0 without a period. If Redis was down, such a process
-   * may read the log again only some time after the period has ended.
+   * A running process may know no revocation from before a moment that it attests. If that moment is not
+   * later than the one that is returned, the last period is the reason; otherwise entries were lost. In
+   * milliseconds since the epoch, 0 without a period. It is later than the end of the period: if Redis was
+   * down, a process may read the log again only some time after the first one.
    */
   get explainsUntil(): number {
     const end = this.#lastOf(this.#periods)?.to;

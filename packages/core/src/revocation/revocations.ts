@@ -280,8 +280,9 @@ export class Revocations {
       // An act from before the one that is kept of this name.
       return false;
     }
-    // What the log does not have yet keeps its id and gets no position when another revocation of this
-    // name is read there: this process still has to write it. A later one of its own takes its place.
+    // `known` may be a revocation that this process has still to write into the log, and `notice` another one
+    // of the same name that was read there. Then the id of `known` and no position are kept: so this process
+    // still writes it. A later revocation of this name by this process takes the place of `known`.
     const unwritten = position !== undefined && known?.position === undefined ? known : undefined;
     this.#revocations.set(
       key,
@@ -399,9 +400,9 @@ export class Revocations {
   }
 
   /**
-   * Whether an answer to a question that another process asks now could be used. False while
-   * revocations are not received, and for as long as the clocks may differ after shared answers became
-   * void.
+   * Whether this process could use an answer that another process gets from the authorization server now.
+   * It could not while revocations are not received. It could not for some seconds after shared answers
+   * became void either: as clocks may differ, it would take the answer for one from before.
    */
   get acceptsShared(): boolean {
     const { receivedUntil, sharedAnswersVoidBefore, completeSince } = this.#sync;
