@@ -445,26 +445,3 @@ export class TransmitterError extends MtlsBoundError {
     );
   }
 }
-
-/** The refusals that `binding: 'report'` only reports: the request is accepted. */
-export const toleratedByReport: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
-  'certificate_malformed',
-  'certificate_missing',
-  'certificate_mismatch',
-  'certificate_refused',
-  'certificate_refused_401',
-  'certificate_status_unknown',
-  'token_unbound',
-  'token_bound_otherwise',
-  'dpop_scheme_missing',
-  'dpop_token_unbound',
-  'dpop_key_mismatch',
-  'dpop_proof_missing',
-  'dpop_proof_repeated',
-  'dpop_proof_too_long',
-  'dpop_proof_malformed',
-  'dpop_proof_for_another',
-  'dpop_proof_untimely',
-  'dpop_signature_invalid',
-  'dpop_proof_replayed',
-]);

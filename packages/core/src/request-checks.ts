@@ -7,22 +7,17 @@ import { certificateMethod } from './confirmation/certificate-method.js';
 import { createKeyMethod } from './confirmation/key-method.js';
 import type { DpopCheck, ShownProof } from './dpop/dpop-check.js';
 import type { DpopProof } from './dpop/proof.js';
-import {
-  type RefusalCode,
-  RequestRefused,
-  reasonCodeOf,
-  TellableError,
-  toleratedByReport,
-} from './errors.js';
+import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import { publishCertificate, publishReported } from './observe/events.js';
 import type { Settings } from './options/resource-server-options.js';
 import type { NodeRequest } from './request/node-request.js';
 import { describeSource, type Explainer } from './response/explanation.js';
 import { interactionOf } from './shared/interaction-id.js';
 import { ignorePromise } from './shared/promises.js';
-import { type ClaimRules, checkClaims, typeWithoutProof } from './token/claims-check.js';
+import { type ClaimRules, checkClaims } from './token/claims-check.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { readTokenRejection } from './token/token-rejection.js';
+import { isToleratedByReport } from './token/tolerated-refusals.js';
 
 /**
  * The checks of a request, which `admission.ts` calls in order: they read what the request shows, and
@@ -118,19 +113,10 @@ export function createRequestChecks(
 
   /** Returns the refusal that `binding: 'report'` reports instead. Throws everything else. */
   function refusalToReport(thrown: unknown): RequestRefused {
-    if (
-      isReporting &&
-      RequestRefused.isRefusal(thrown) &&
-      (toleratedByReport.has(thrown.code) || lacksProof(thrown))
-    ) {
+    if (isReporting && RequestRefused.isRefusal(thrown) && isToleratedByReport(thrown, dpop !== undefined)) {
       return thrown;
     }
     throw thrown;
-  }
-
-  /** Whether a token of the type DPoP is refused because its request has no proof. */
-  function lacksProof(refusal: RequestRefused): boolean {
-    return dpop !== undefined && reasonCodeOf(refusal) === typeWithoutProof;
   }
 
   function noteTolerated(req: NodeRequest, refusal: RequestRefused): void {

@@ -1,6 +1,6 @@
 // With `binding: 'report'` a client that sends no good proof is accepted and reported, also if the authorization server
 // answers `token_type: DPoP`.
-import { createResourceServer, type RefusedEvent } from '@mtls-bound/core';
+import { createResourceServer, observeClients, type RefusedEvent } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import { describe, expect, it } from 'vitest';
 import { dpopClient, proofOrigin } from '../../support/dpop-client.js';
@@ -70,6 +70,24 @@ describe.each(rows)('%s for a token of the type DPoP', (_what, claims, req, code
     await server.close();
   });
 });
+
+it.each(['required', 'report'] as const)(
+  'binding: %s: a client is not ready once it sends a token of the type DPoP without a proof',
+  async (binding) => {
+    const clients = observeClients();
+    let claims: Record<string, unknown> = {};
+    const answer = async () => boundClaims(kit.certificate, claims);
+    const options = { binding, dpop: { origin: proofOrigin }, cache: { maxAge: 0 } };
+    const server = createResourceServer(optionsOver(pretendServer(answer), kit.certificate, options));
+    await outcomeOf(() => server.authorize(byScheme('Bearer')));
+    expect(clients.rows()).toMatchObject([{ isReady: true, because: undefined }]);
+    claims = boundToCertificate;
+    await outcomeOf(() => server.authorize(byScheme('Bearer')));
+    expect(clients.rows()).toMatchObject([{ isReady: false, because: 'token_wrong_type' }]);
+    clients.end();
+    await server.close();
+  },
+);
 
 it('a token of the type DPoP is refused with binding: report if the option dpop is not set', async () => {
   const server = createResourceServer(

@@ -1,5 +1,6 @@
-import { type RefusalCode, toleratedByReport } from '../errors.js';
+import type { RefusalCode } from '../errors.js';
 import { type OptionsOf, optionGroup, readOptions, wholeNumber } from '../shared/option-group.js';
+import { isToleratedByReport } from '../token/tolerated-refusals.js';
 import { observeEvents } from './subscription.js';
 
 export const observeClientsOptions = optionGroup({
@@ -87,10 +88,12 @@ export function observeClients(options: ObserveClientsOptions = {}): ObservedCli
       const because = reported ?? (isBound ? undefined : 'token_unbound');
       note(issuer, clientId, isBound ? 'bound' : 'unbound', { isReady: because === undefined, because });
     },
-    refused({ refusal: { code }, stage, issuer, clientId }) {
+    refused({ refusal, stage, issuer, clientId }) {
       if (stage === 'request' && issuer !== undefined) {
-        const isAboutBinding = toleratedByReport.has(code);
-        note(issuer, clientId, 'refused', isAboutBinding ? { isReady: false, because: code } : undefined);
+        // A client with a token of the type DPoP is not ready, whether or not its API accepts such tokens.
+        const isAboutBinding = isToleratedByReport(refusal, true);
+        const verdict = isAboutBinding ? { isReady: false, because: refusal.code } : undefined;
+        note(issuer, clientId, 'refused', verdict);
       }
     },
   });
