@@ -91,4 +91,4 @@ const before = memory();
 await flood(Number(count));
 const grown = memory() - before;
 await close();
-process.stdout.write(JSON.stringify({ grown, answers }));
+process.stdout.write(`${JSON.stringify({ grown, answers })}\n`);

@@ -166,7 +166,7 @@ async function end(child: Child): Promise<void> {
   }
   const exited = once(child as ChildProcess, 'exit');
   child.send({ close: true });
-  const late = setTimeout(() => child.kill(), 10_000);
+  const late = setTimeout(() => child.kill(), 25_000);
   const [code, signal] = await exited;
   clearTimeout(late);
   if (code !== 0) {
