@@ -101,7 +101,7 @@ function documented(taker: Taker, path: string, found: DeclaredOption | undefine
 export function taken(taker: Taker, path: string, value?: unknown, environment?: NodeJS.ProcessEnv): unknown {
   const names = path.slice(taker.name === '' ? 0 : taker.name.length + 1).split('.');
   const options = withValue({ ...taker.base, ...beside[path] }, names, value);
-  return taker.take(options as never, environment);
+  return taker.take(...([options, ...(environment === undefined ? [] : [environment])] as [never]));
 }
 
 function withValue(options: object, [name = '', ...rest]: readonly string[], value: unknown): object {

@@ -20,7 +20,6 @@ import type { RevocationEvent } from './observe/revocation-sync.js';
 import type { Settings } from './options/resource-server-options.js';
 import { type ResourceServerOptions, resolveSettings } from './options/resource-server-options.js';
 import { reportUnsafeSettings } from './options/unsafe-settings.js';
-import { refuseFurtherArguments } from './policy/call-arguments.js';
 import type { RoutePolicy } from './policy/route-policy.js';
 import { createRefusals, factsAtRoute, type Refusals } from './refusals.js';
 import { AuthorizationAbortSignals, type CertificateRecheck } from './request/authorization-abort-signals.js';
@@ -38,6 +37,7 @@ import { readRevocationRequest } from './revocation/revocation-request.js';
 import { limitToIssuer, type Revocation, Revocations } from './revocation/revocations.js';
 import { createRevoke } from './revocation/revoke.js';
 import type { UsableClaims } from './revocation/usability.js';
+import { refuseFurtherArguments } from './shared/call-arguments.js';
 import { ignoreRejection } from './shared/promises.js';
 import { createTokenLookup } from './token-lookup.js';
 

@@ -127,7 +127,7 @@ const takesOther: Readonly<Record<string, readonly unknown[]>> = {
   revocationEndpoint: [...none, [], {}, ''],
 };
 
-/** Exports that configure nothing: values, classes, and functions without options. */
+/** Exports that configure nothing: values, classes, and functions without options, which callbacks may be. */
 const takesNothing = [
   'ClientCertificate',
   'ConfigurationError',
@@ -255,31 +255,58 @@ describe.each(functionsOf(takesOther))('%s: %s()', (_module, name, take) => {
   });
 });
 
+/** Functions that take any number of arguments. */
+const takesAnyNumber = ['guarded', 'requireAnyScope', 'requireScopes'];
+
 /** What each function takes, and what it says it takes when it gets an argument more. */
 const takesNoMore: Readonly<Record<string, readonly [given: readonly unknown[], accepted: string]>> = {
+  ...Object.fromEntries(
+    Object.entries(takesOptions).map(([name, { base }]) => [name, [[base], 'one object of options']]),
+  ),
   anyScopePolicy: [[['a']], 'one list of scopes'],
-  authenticationPolicy: [[{ maxAge: 60 }], 'one object of options'],
   authorizationDetailsPolicy: [[detail], 'one authorization detail, and a guard for each further one'],
+  bearerTokenAuthentication: [[() => 'a-token'], 'one function that gives a token'],
   certificateSubjectPolicy: [[{ CN: 'sub' }], 'one object of attribute types'],
   claimsPolicy: [[{ segment: 'private' }], 'one object of claims'],
-  createResourceServer: [[good], 'one object of options'],
-  fapiHeaders: [[{}], 'one object of options'],
+  clientSecretBasic: [['a-secret'], 'one secret'],
+  clientSecretJwt: [['a-secret'], 'one secret'],
+  clientSecretPost: [['a-secret'], 'one secret'],
+  createAdapter: [[{}, () => undefined], 'a framework and a function that makes a middleware'],
+  createSignalReceiver: [[resourceServer, ofSignals], 'a resource server and one object of options'],
   guard: [[() => undefined], 'one route policy'],
-  mtlsBound: [[good], 'one object of options'],
+  issuerByHeader: [['x-tenant', { acme: issuer }], 'the name of a header and one object of issuers'],
+  issuerByHost: [[{ 'api.example.com': issuer }], 'one object of issuers'],
+  issuerByPath: [[{ '/acme': issuer }], 'one object of issuers'],
+  observeByLog: [[console], 'one logger'],
+  observeByOpenTelemetry: [[], 'nothing'],
+  observeByPrometheus: [[{}, {}], 'prom-client and a registry'],
+  observeEvents: [[{}], 'one observer'],
   protectedResourceMetadata: [[{ resourceServer: {} }], 'the middleware of mtlsBound()'],
+  proxyHeader: [[preset, { trust: 'loopback' }], 'a preset and one object of options'],
   psd2RolePolicy: [['PSP_AI'], 'one role, and a guard for each further one'],
+  redisChannel: [[{}, 'a-channel'], 'a client and the name of a channel'],
+  redisLock: [[{}], 'one client'],
+  redisLog: [[{}, {}], 'a client and one object of options'],
+  redisProofs: [[{}], 'one client'],
   requireActive: [[], 'nothing'],
-  requireAuthentication: [[{ maxAge: 60 }], 'one object of options'],
   requireAuthorizationDetails: [[detail], 'one authorization detail, and a guard for each further one'],
-  requireCertificate: [[demand], 'one object of options'],
   requireCertificateSubject: [[{ CN: 'sub' }], 'one object of attribute types'],
   requireClaims: [[{ segment: 'private' }], 'one object of claims'],
   requirePsd2Role: [['PSP_AI'], 'one role, and a guard for each further one'],
+  resourceMetadataOf: [[{}, 'a()'], 'the middleware of mtlsBound() and the name of a function'],
   revocationEndpoint: [['tokens:revoke'], 'one scope'],
-  routeCertificatePolicy: [[demand], 'one object of options'],
   scopesPolicy: [[['a']], 'one list of scopes'],
+  selfSignedTlsClientAuth: [[identity], 'one object of options or one function'],
   sharedSignals: [[{ resourceServer }, ofSignals], 'the middleware of mtlsBound() and one object of options'],
+  tlsClientAuth: [[identity], 'one object of options or one function'],
+  tlsSocket: [[], 'nothing'],
 };
+
+it('every function that can be configured has its row here, or takes any number of arguments', () => {
+  const configured = named.filter((name) => !takesNothing.includes(name));
+  const rows = [...Object.keys(takesNoMore), ...takesAnyNumber];
+  expect(configured.filter((name) => !rows.includes(name))).toEqual([]);
+});
 
 describe.each(functionsOf(takesNoMore))('%s: %s()', (_module, name, take) => {
   const [given, accepted] = takesNoMore[name] ?? [[], ''];

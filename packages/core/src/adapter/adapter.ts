@@ -1,12 +1,13 @@
 import type { ResourceServerOptions } from '../options/resource-server-options.js';
-import { onlyArgument, refuseFurtherArguments } from '../policy/call-arguments.js';
 import { createGuards, type GuardOf, type Guards, type GuardType } from '../policy/guards.js';
+import { checkMiddlewareCall, readMiddlewareArgument } from '../policy/middleware-call.js';
 import { refuseUncalledMiddleware } from '../policy/middleware-not-called.js';
 import { createScopesPolicy } from '../policy/scopes.js';
 import { type FapiHeadersOptions, fapiHeaderReader } from '../request/fapi-headers.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { keepRequestTarget } from '../request/request-target.js';
 import { createResourceServer, type ResourceServer } from '../resource-server.js';
+import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import { interactionHeader } from '../shared/interaction-id.js';
 import { createMismatch } from '../shared/option-errors.js';
 import type { SharedSignalsOptions } from '../signals/signal-options.js';
@@ -130,7 +131,17 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
   middleware: (
     handle: Handle<Exchange, Next>,
   ) => Types['middleware'] & GuardOf<Types> & Types['fapiMiddleware'],
+): Adapter<Types>;
+export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
+  ...args: [
+    framework: Framework<Exchange, Next>,
+    middleware: (
+      handle: Handle<Exchange, Next>,
+    ) => Types['middleware'] & GuardOf<Types> & Types['fapiMiddleware'],
+  ]
 ): Adapter<Types> {
+  refuseFurtherArguments('createAdapter()', args, 2, 'a framework and a function that makes a middleware');
+  const [framework, middleware] = args;
   const given = framework as unknown as Readonly<Record<string, unknown>> | null | undefined;
   for (const name of frameworkFunctions) {
     if (typeof given?.[name] !== 'function') {
@@ -150,7 +161,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
     ...guards,
 
     mtlsBound(...given) {
-      const options = onlyArgument('mtlsBound()', given, oneObject);
+      const options = readMiddlewareArgument('mtlsBound()', given, oneObject);
       const server = createResourceServer(options);
       const { revoke, close, reported } = server;
       return Object.assign(
@@ -168,7 +179,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
     },
 
     revocationEndpoint(...given) {
-      const scope = onlyArgument('revocationEndpoint()', given, 'one scope');
+      const scope = readMiddlewareArgument('revocationEndpoint()', given, 'one scope');
       const policy = createScopesPolicy('revocationEndpoint()', [scope]);
       return middlewareOf((req, exchange, next) =>
         steps.answerWith(
@@ -182,7 +193,11 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
     },
 
     protectedResourceMetadata(...given) {
-      const mtls = onlyArgument('protectedResourceMetadata()', given, 'the middleware of mtlsBound()');
+      const mtls = readMiddlewareArgument(
+        'protectedResourceMetadata()',
+        given,
+        'the middleware of mtlsBound()',
+      );
       const metadata = resourceMetadataOf(mtls, 'protectedResourceMetadata()');
       return middlewareOf((req, exchange, next) => {
         const answer = metadata(req.method, framework.urlOf(req, exchange));
@@ -191,7 +206,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
     },
 
     fapiHeaders(...given) {
-      const options = onlyArgument('fapiHeaders()', given, oneObject);
+      const options = readMiddlewareArgument('fapiHeaders()', given, oneObject);
       const read = fapiHeaderReader(options);
       return middlewareOf((req, exchange, next) => {
         const { fapi, refusal, onRefused } = read(req);
@@ -207,7 +222,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
 
     sharedSignals(...given) {
       const both = `the middleware of mtlsBound() and ${oneObject}`;
-      refuseFurtherArguments('sharedSignals()', given, 2, both);
+      checkMiddlewareCall('sharedSignals()', given, 2, both);
       const [mtls, options] = given;
       const receiver = createSignalReceiver(
         (mtls as Partial<BoundResourceServer> | undefined)?.resourceServer,

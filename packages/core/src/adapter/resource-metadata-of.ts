@@ -1,5 +1,6 @@
 import { refuseUncalledMiddleware } from '../policy/middleware-not-called.js';
 import type { ResourceServer } from '../resource-server.js';
+import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import { createMismatch } from '../shared/option-errors.js';
 
 /**
@@ -12,7 +13,13 @@ import { createMismatch } from '../shared/option-errors.js';
 export function resourceMetadataOf(
   mtls: Partial<Record<'resourceServer', ResourceServer>> | undefined,
   calledAs: string,
+): NonNullable<ResourceServer['answerResourceMetadata']>;
+export function resourceMetadataOf(
+  ...args: [mtls: Partial<Record<'resourceServer', ResourceServer>> | undefined, calledAs: string]
 ): NonNullable<ResourceServer['answerResourceMetadata']> {
+  const both = 'the middleware of mtlsBound() and the name of a function';
+  refuseFurtherArguments('resourceMetadataOf()', args, 2, both);
+  const [mtls, calledAs] = args;
   refuseUncalledMiddleware(calledAs, mtls);
   const server = mtls?.resourceServer;
   if (typeof server?.answer !== 'function') {

@@ -6,6 +6,7 @@ import {
   TlsClientAuth,
 } from 'oauth4webapi';
 import { RequestRefused } from '../errors.js';
+import { onlyArgument } from '../shared/call-arguments.js';
 import { type Deadline, giveUpWhenOver } from '../shared/deadline.js';
 import { checkOption, functionLike, secretText } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
@@ -69,19 +70,25 @@ export function limitAuthentication(
 /**
  * Client id and secret in the Authorization header, each form-urlencoded first (RFC 6749 §2.3.1).
  */
-export function clientSecretBasic(secret: string): ClientAuthentication {
+export function clientSecretBasic(secret: string): ClientAuthentication;
+export function clientSecretBasic(...args: [secret: string]): ClientAuthentication {
+  const secret = onlyArgument('clientSecretBasic()', args, 'one secret');
   const authenticate = ClientSecretBasic(checkOption('clientSecretBasic(secret)', secretText, secret));
   return markConstant({ method: 'client_secret_basic', authenticate });
 }
 
 /** Client id and secret in the request body (RFC 6749 §2.3.1). */
-export function clientSecretPost(secret: string): ClientAuthentication {
+export function clientSecretPost(secret: string): ClientAuthentication;
+export function clientSecretPost(...args: [secret: string]): ClientAuthentication {
+  const secret = onlyArgument('clientSecretPost()', args, 'one secret');
   const authenticate = ClientSecretPost(checkOption('clientSecretPost(secret)', secretText, secret));
   return markConstant({ method: 'client_secret_post', authenticate });
 }
 
 /** A short-lived assertion, signed with the secret by HS256 (RFC 7523 §2.2). */
-export function clientSecretJwt(secret: string): ClientAuthentication {
+export function clientSecretJwt(secret: string): ClientAuthentication;
+export function clientSecretJwt(...args: [secret: string]): ClientAuthentication {
+  const secret = onlyArgument('clientSecretJwt()', args, 'one secret');
   const authenticate = ClientSecretJwt(checkOption('clientSecretJwt(secret)', secretText, secret));
   return Object.freeze({ method: 'client_secret_jwt', authenticate });
 }
@@ -94,7 +101,9 @@ export function clientSecretJwt(secret: string): ClientAuthentication {
  * const key = readFileSync('api.key', 'utf8');
  * mtlsBound({ clientAuthentication: privateKeyJwt({ key, kid: '2026-01' }) })
  */
-export function privateKeyJwt(options: PrivateKeyOptions): ClientAuthentication {
+export function privateKeyJwt(options: PrivateKeyOptions): ClientAuthentication;
+export function privateKeyJwt(...args: [options: PrivateKeyOptions]): ClientAuthentication {
+  const options = onlyArgument('privateKeyJwt()', args, 'one object of options');
   return Object.freeze({ method: 'private_key_jwt', authenticate: createAssertionAuth(options) });
 }
 
@@ -105,18 +114,25 @@ export function privateKeyJwt(options: PrivateKeyOptions): ClientAuthentication 
  * @example
  * mtlsBound({ clientAuthentication: tlsClientAuth({ certFile: 'api.pem', keyFile: 'api.key' }) })
  */
-export function tlsClientAuth(options: TlsClientAuthOptions): ClientAuthentication {
-  return byCertificate('tls_client_auth', 'tlsClientAuth()', options);
+export function tlsClientAuth(options: TlsClientAuthOptions): ClientAuthentication;
+export function tlsClientAuth(...args: [options: TlsClientAuthOptions]): ClientAuthentication {
+  return byCertificate('tls_client_auth', 'tlsClientAuth()', args);
 }
 
 /**
  * This API's own self-signed certificate, registered at the authorization server (RFC 8705 §2.2).
  */
-export function selfSignedTlsClientAuth(options: TlsClientAuthOptions): ClientAuthentication {
-  return byCertificate('self_signed_tls_client_auth', 'selfSignedTlsClientAuth()', options);
+export function selfSignedTlsClientAuth(options: TlsClientAuthOptions): ClientAuthentication;
+export function selfSignedTlsClientAuth(...args: [options: TlsClientAuthOptions]): ClientAuthentication {
+  return byCertificate('self_signed_tls_client_auth', 'selfSignedTlsClientAuth()', args);
 }
 
-function byCertificate(method: string, path: string, options: TlsClientAuthOptions): ClientAuthentication {
+function byCertificate(
+  method: string,
+  path: string,
+  args: [options: TlsClientAuthOptions],
+): ClientAuthentication {
+  const options = onlyArgument(path, args, 'one object of options or one function');
   return markConstant({
     method,
     authenticate: TlsClientAuth(),
@@ -129,7 +145,11 @@ function byCertificate(method: string, path: string, options: TlsClientAuthOptio
  * for each request: it may keep a token until it expires. If it throws, the client gets 503, and
  * the message of the error is not logged. It may take `http.timeout`.
  */
-export function bearerTokenAuthentication(token: () => string | Promise<string>): ClientAuthentication {
+export function bearerTokenAuthentication(token: () => string | Promise<string>): ClientAuthentication;
+export function bearerTokenAuthentication(
+  ...args: [token: () => string | Promise<string>]
+): ClientAuthentication {
+  const token = onlyArgument('bearerTokenAuthentication()', args, 'one function that gives a token');
   // A text in place of the function is most likely the token itself.
   const rule = { ...functionLike<typeof token>('a function that gives a token'), secret: true as const };
   const current = checkOption('bearerTokenAuthentication(token)', rule, token);

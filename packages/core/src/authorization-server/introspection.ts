@@ -3,6 +3,7 @@ import { type AuthorizationServer, processIntrospectionResponse } from 'oauth4we
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { acceptedAlgorithms } from '../jose/signature-algorithms.js';
 import { traceIntrospection } from '../observe/events.js';
+import { onlyOptions } from '../shared/call-arguments.js';
 import { withDeadline } from '../shared/deadline.js';
 import { interactionHeader } from '../shared/interaction-id.js';
 import { mediaTypeOf } from '../shared/media-type.js';
@@ -137,8 +138,13 @@ function readFormat(given: OptionReader<typeof introspectionOptions>): SignedAns
  * Asks the authorization server's introspection endpoint about each token (RFC 7662). The default
  * `tokens`.
  */
-export function introspection(options: IntrospectionOptions = {}): TokenSource {
-  const given = new OptionReader('introspection()', options, introspectionOptions);
+export function introspection(options?: IntrospectionOptions): TokenSource;
+export function introspection(...args: [options?: IntrospectionOptions]): TokenSource {
+  const given = new OptionReader(
+    'introspection()',
+    onlyOptions('introspection()', args),
+    introspectionOptions,
+  );
   const format = readFormat(given);
   const badRequestMeansInactive = given.get('badRequestMeansInactive');
   const requireTokenType = given.get('requireTokenType');

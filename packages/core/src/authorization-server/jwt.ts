@@ -3,6 +3,7 @@ import {
   algorithmList,
   permittedByDefaultInWords,
 } from '../jose/signature-algorithms.js';
+import { onlyOptions } from '../shared/call-arguments.js';
 import { createMismatch } from '../shared/option-errors.js';
 import {
   nestedRule,
@@ -117,8 +118,13 @@ export interface JwtAccessTokensOptions extends OptionsOf<typeof jwtAccessTokens
  *   }),
  * })
  */
-export function jwtAccessTokens(options: JwtAccessTokensOptions = {}): TokenSource {
-  const given = new OptionReader('jwtAccessTokens()', options, jwtAccessTokensOptions);
+export function jwtAccessTokens(options?: JwtAccessTokensOptions): TokenSource;
+export function jwtAccessTokens(...args: [options?: JwtAccessTokensOptions]): TokenSource {
+  const given = new OptionReader(
+    'jwtAccessTokens()',
+    onlyOptions('jwtAccessTokens()', args),
+    jwtAccessTokensOptions,
+  );
   const {
     algorithms: chosen,
     typ: types,

@@ -1,6 +1,7 @@
 import { RequestRefused, TellableError } from '../errors.js';
 import { createProblemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
+import { onlyOptions } from '../shared/call-arguments.js';
 import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
 import { functionLike } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
@@ -34,10 +35,11 @@ const MAX_LENGTH = 65_536;
  * @example
  * mtlsBound({ certificate: lambdaEvent() });
  */
-export function lambdaEvent(options: LambdaEventOptions = {}): CertificateSource {
+export function lambdaEvent(options?: LambdaEventOptions): CertificateSource;
+export function lambdaEvent(...args: [options?: LambdaEventOptions]): CertificateSource {
   const { event: eventOf = eventOfServerlessHttp } = readOptions(
     'lambdaEvent()',
-    options,
+    onlyOptions('lambdaEvent()', args),
     lambdaEventOptions,
   );
   const known = new CertificateCache(1_000);

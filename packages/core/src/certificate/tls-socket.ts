@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import { TellableError } from '../errors.js';
 import { createProblemReporter } from '../observe/events.js';
 import type { NodeRequest } from '../request/node-request.js';
+import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import type { Hint } from '../shared/hint.js';
 import { type CertificateSource, ClientCertificate, MAX_INTERMEDIATES } from './client-certificate.js';
 import { type Connection, connectionOf, isSimulated } from './connection.js';
@@ -73,7 +74,9 @@ let certificateOf: ReturnType<typeof createHandshakeReader<ClientCertificate | u
  * certificate. A TLS 1.2 connection on which another handshake began is refused from then on
  * (`tls_unsuitable`). Over plain HTTP there is none, and a warning says once what to use instead.
  */
-export function tlsSocket(): CertificateSource {
+export function tlsSocket(): CertificateSource;
+export function tlsSocket(...args: readonly never[]): CertificateSource {
+  refuseFurtherArguments('tlsSocket()', args, 0, 'nothing');
   const report = createProblemReporter();
   certificateOf ??= createHandshakeReader(readPeerCertificate);
   const read = certificateOf;

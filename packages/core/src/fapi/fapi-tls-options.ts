@@ -1,5 +1,6 @@
 import { constants } from 'node:crypto';
 import type { TlsOptions } from 'node:tls';
+import { onlyOptions } from '../shared/call-arguments.js';
 import { type OptionsOf, optionGroup, readOptions, withDefault } from '../shared/option-group.js';
 import { flag, oneOf } from '../shared/option-rules.js';
 import { type CipherListName, cipherLists, tls13Ciphers } from './fapi-profiles.js';
@@ -27,8 +28,13 @@ export interface FapiTlsOptions extends OptionsOf<typeof fapiTlsServerOptions> {
  * @example
  * https.createServer({ ...fapiTlsOptions(), cert, key }, app)
  */
-export function fapiTlsOptions(options: FapiTlsOptions = {}): TlsOptions {
-  const { ciphers: list, resumption } = readOptions('fapiTlsOptions()', options, fapiTlsServerOptions);
+export function fapiTlsOptions(options?: FapiTlsOptions): TlsOptions;
+export function fapiTlsOptions(...args: [options?: FapiTlsOptions]): TlsOptions {
+  const { ciphers: list, resumption } = readOptions(
+    'fapiTlsOptions()',
+    onlyOptions('fapiTlsOptions()', args),
+    fapiTlsServerOptions,
+  );
   return Object.freeze({
     minVersion: 'TLSv1.2',
     maxVersion: 'TLSv1.3',

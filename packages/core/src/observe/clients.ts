@@ -1,4 +1,5 @@
 import type { RefusalCode } from '../errors.js';
+import { onlyOptions } from '../shared/call-arguments.js';
 import { type OptionsOf, optionGroup, readOptions, wholeNumber } from '../shared/option-group.js';
 import { isToleratedByReport } from '../token/tolerated-refusals.js';
 import { observeEvents } from './subscription.js';
@@ -60,8 +61,13 @@ export interface ObservedClients {
  * const clients = observeClients();
  * setInterval(() => console.table(clients.rows()), 60_000).unref();
  */
-export function observeClients(options: ObserveClientsOptions = {}): ObservedClients {
-  const { maxClients } = readOptions('observeClients()', options, observeClientsOptions);
+export function observeClients(options?: ObserveClientsOptions): ObservedClients;
+export function observeClients(...args: [options?: ObserveClientsOptions]): ObservedClients {
+  const { maxClients } = readOptions(
+    'observeClients()',
+    onlyOptions('observeClients()', args),
+    observeClientsOptions,
+  );
   const rows = new Map<string, ClientRow>();
 
   function note(

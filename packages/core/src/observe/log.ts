@@ -1,3 +1,4 @@
+import { onlyArgument } from '../shared/call-arguments.js';
 import { requireMethods } from '../shared/option-rules.js';
 import type { RefusedEvent } from './events.js';
 import { ProblemLines } from './problem-lines.js';
@@ -54,7 +55,9 @@ export const redactedPaths: readonly string[] = Object.freeze([
  * @example
  * observeByLog(pino({ redact: [...redactedPaths, 'req.headers["x-proxy-secret"]'] }));
  */
-export function observeByLog(logger: Logger): () => void {
+export function observeByLog(logger: Logger): () => void;
+export function observeByLog(...args: [logger: Logger]): () => void {
+  const logger = onlyArgument('observeByLog()', args, 'one logger');
   requireMethods('observeByLog()', logger, ['info', 'warn', 'error']);
   const problems = new ProblemLines((fields, message) => logger.error(fields, message));
   const stop = observeEvents({

@@ -1,4 +1,5 @@
 import { metrics, type ObservableResult, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import { isTokenRejection } from '../token/token-rejection.js';
 import { expiryStates, expiryTotals } from './certificate-expiry.js';
 import { revocationSyncTotals } from './revocation-sync-totals.js';
@@ -23,7 +24,9 @@ const name = '@mtls-bound/core';
  *
  * observeByOpenTelemetry();
  */
-export function observeByOpenTelemetry(): () => void {
+export function observeByOpenTelemetry(): () => void;
+export function observeByOpenTelemetry(...args: readonly never[]): () => void {
+  refuseFurtherArguments('observeByOpenTelemetry()', args, 0, 'nothing');
   const meter = metrics.getMeter(name);
   const tracer = trace.getTracer(name);
   const requests = meter.createCounter('mtls_bound.requests', {

@@ -1,3 +1,4 @@
+import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import { requireMethods } from '../shared/option-rules.js';
 import { expiryStates, expiryTotals } from './certificate-expiry.js';
 import { revocationSyncTotals } from './revocation-sync-totals.js';
@@ -47,8 +48,13 @@ interface Metric<Registry> {
  */
 export function observeByPrometheus<Registry extends PrometheusRegistry>(
   client: PrometheusClient<Registry>,
-  registry: Registry = client?.register,
+  registry?: Registry,
+): () => void;
+export function observeByPrometheus<Registry extends PrometheusRegistry>(
+  ...args: [client: PrometheusClient<Registry>, registry?: Registry]
 ): () => void {
+  refuseFurtherArguments('observeByPrometheus()', args, 2, 'prom-client and a registry');
+  const [client, registry = client?.register] = args;
   requireMethods('observeByPrometheus(client)', client, ['Counter', 'Gauge', 'Histogram']);
   requireMethods('observeByPrometheus(registry)', registry, ['removeSingleMetric']);
   const { Counter, Gauge, Histogram } = client;

@@ -1,4 +1,5 @@
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel';
+import { onlyArgument } from '../shared/call-arguments.js';
 import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
 import { functionLike } from '../shared/option-rules.js';
 import { ignorePromise } from '../shared/promises.js';
@@ -81,7 +82,9 @@ const channels = {
 } as const satisfies Partial<Record<keyof Observer, string>>;
 
 /** Subscribes to every channel that the observer has a function for; gives what ends it. */
-export function observeEvents(observer: Observer): () => void {
+export function observeEvents(observer: Observer): () => void;
+export function observeEvents(...args: [observer: Observer]): () => void {
+  const observer = onlyArgument('observeEvents()', args, 'one observer');
   const given = readOptions('observeEvents()', observer, observerOptions);
   const { introspection, breaker, revocationSync } = given;
   const ends = Object.entries(channels).flatMap(([name, channelName]) => {

@@ -4,7 +4,7 @@ import { createMismatch } from '../shared/option-errors.js';
 import { type OptionsOf, optional, optionGroup, readOptions, wholeNumber } from '../shared/option-group.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { onlyArgument } from './call-arguments.js';
+import { readMiddlewareArgument } from './middleware-call.js';
 import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 // RFC 9470 §3: a space-separated list within quotes.
@@ -63,7 +63,7 @@ export function createAuthenticationPolicy<const Required extends Authentication
   calledAs: string,
   ...given: [requirement: Required]
 ): RoutePolicy<WithAuthentication<Required>> {
-  const requirement = onlyArgument(calledAs, given, 'one object of options');
+  const requirement = readMiddlewareArgument(calledAs, given, 'one object of options');
   const { acrValues, maxAge } = readOptions(calledAs, requirement, authenticationOptions);
   if (acrValues === undefined && maxAge === undefined) {
     throw createMismatch(calledAs, 'acrValues, maxAge or both', 'neither');

@@ -3,7 +3,7 @@ import { RequestRefused } from '../errors.js';
 import { type OptionsOf, optional, optionGroup, readOptions, required } from '../shared/option-group.js';
 import { text, textList } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { onlyArgument } from './call-arguments.js';
+import { readMiddlewareArgument } from './middleware-call.js';
 import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 export const authorizationDetailOptions = optionGroup({
@@ -37,7 +37,7 @@ export function createAuthorizationDetailsPolicy(
   calledAs: string,
   ...given: [requirement: AuthorizationDetailRequirement]
 ): RoutePolicy<WithClaims<{ authorization_details: readonly unknown[] }>> {
-  const requirement = onlyArgument(
+  const requirement = readMiddlewareArgument(
     calledAs,
     given,
     'one authorization detail, and a guard for each further one',

@@ -4,7 +4,7 @@ import { createMismatch, described } from '../shared/option-errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { ignorePromise } from '../shared/promises.js';
-import { onlyArgument } from './call-arguments.js';
+import { readMiddlewareArgument } from './middleware-call.js';
 import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
 /** What a claim must be: one value, one of several, or what a function says. */
@@ -50,7 +50,7 @@ export function createClaimsPolicy<const Required extends ClaimRequirements>(
   calledAs: string,
   ...given: [required: Required]
 ): RoutePolicy<WithRequiredClaims<Required>> {
-  const required = onlyArgument(calledAs, given, 'one object of claims');
+  const required = readMiddlewareArgument(calledAs, given, 'one object of claims');
   const rules = isPlainObject(required) ? Object.entries(required) : [];
   if (rules.length === 0 || !rules.every(([, rule]) => isRequirement(rule))) {
     throw createMismatch(

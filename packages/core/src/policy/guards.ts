@@ -11,8 +11,8 @@ import {
   type AuthorizationDetailRequirement,
   createAuthorizationDetailsPolicy,
 } from './authorization-details.js';
-import { onlyArgument, refuseFurtherArguments } from './call-arguments.js';
 import { type ClaimRequirements, createClaimsPolicy, type WithRequiredClaims } from './claim-values.js';
+import { checkMiddlewareCall, readMiddlewareArgument } from './middleware-call.js';
 import {
   createCertificateSubjectPolicy,
   createPsd2RolePolicy,
@@ -146,7 +146,7 @@ export function createGuards<Type extends GuardType>(
   ) => GuardOf<Type, Granted>;
   return Object.freeze({
     guard(...given) {
-      const policy = onlyArgument('guard()', given, 'one route policy');
+      const policy = readMiddlewareArgument('guard()', given, 'one route policy');
       if (typeof policy !== 'function') {
         throw createMismatch('guard()', 'a route policy, a function', described(policy));
       }
@@ -155,7 +155,7 @@ export function createGuards<Type extends GuardType>(
     requireScopes: (...scopes) => guard(createScopesPolicy('requireScopes()', scopes)),
     requireAnyScope: (...scopes) => guard(createAnyScopePolicy('requireAnyScope()', scopes)),
     requireActive(...nothing) {
-      refuseFurtherArguments('requireActive()', nothing, 0, 'nothing');
+      checkMiddlewareCall('requireActive()', nothing, 0, 'nothing');
       return guard(activeTokenPolicy);
     },
     requireClaims: (...given) => guard(createClaimsPolicy('requireClaims()', ...given)),

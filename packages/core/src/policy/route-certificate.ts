@@ -17,7 +17,7 @@ import { OptionReader } from '../shared/option-group.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
 import { ignorePromise } from '../shared/promises.js';
-import { onlyArgument } from './call-arguments.js';
+import { readMiddlewareArgument } from './middleware-call.js';
 import { createRoutePolicy, type PolicyContext, type RoutePolicy } from './route-policy.js';
 
 /**
@@ -37,7 +37,7 @@ export function createRouteCertificatePolicy(
   calledAs: string,
   ...given: [options: CertificatePolicyOptions]
 ): RoutePolicy<WithCertificate> {
-  const options = onlyArgument(calledAs, given, 'one object of options');
+  const options = readMiddlewareArgument(calledAs, given, 'one object of options');
   const policyFor = policyByTolerance((clockTolerance) => {
     const given = new OptionReader(calledAs, options, certificatePolicyOptions);
     const policy = createCertificatePolicy(given, clockTolerance);
@@ -107,7 +107,7 @@ export function createCertificateSubjectPolicy(
   calledAs: string,
   ...given: [required: Readonly<Record<string, SubjectRequirement>>]
 ): RoutePolicy<WithCertificate> {
-  const required = onlyArgument(calledAs, given, 'one object of attribute types');
+  const required = readMiddlewareArgument(calledAs, given, 'one object of attribute types');
   const rules = Object.entries(isPlainObject(required) ? required : {}).map(([type, expected]) => ({
     type,
     oid: attributeOid(type),
@@ -157,7 +157,7 @@ export function createPsd2RolePolicy(
   calledAs: string,
   ...given: [role: Psd2Role]
 ): RoutePolicy<WithCertificate> {
-  const role = onlyArgument(calledAs, given, 'one role, and a guard for each further one');
+  const role = readMiddlewareArgument(calledAs, given, 'one role, and a guard for each further one');
   if (!psd2RoleNames.includes(role)) {
     throw createMismatch(calledAs, `one of ${psd2RoleNames.join(', ')}`, described(role));
   }

@@ -1,7 +1,7 @@
 import { RequestRefused } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import { scopeToken } from '../shared/option-rules.js';
-import { onlyArgument } from './call-arguments.js';
+import { readMiddlewareArgument } from './middleware-call.js';
 import { refuseUncalledMiddleware } from './middleware-not-called.js';
 import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
@@ -11,7 +11,10 @@ import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
  */
 export function scopesPolicy(scopes: readonly unknown[]): RoutePolicy;
 export function scopesPolicy(...given: [scopes: readonly unknown[]]): RoutePolicy {
-  return createScopesPolicy('scopesPolicy()', onlyArgument('scopesPolicy()', given, 'one list of scopes'));
+  return createScopesPolicy(
+    'scopesPolicy()',
+    readMiddlewareArgument('scopesPolicy()', given, 'one list of scopes'),
+  );
 }
 
 /** Makes the policy of a function that errors name `calledAs`. */
@@ -34,7 +37,7 @@ export function anyScopePolicy(scopes: readonly unknown[]): RoutePolicy;
 export function anyScopePolicy(...given: [scopes: readonly unknown[]]): RoutePolicy {
   return createAnyScopePolicy(
     'anyScopePolicy()',
-    onlyArgument('anyScopePolicy()', given, 'one list of scopes'),
+    readMiddlewareArgument('anyScopePolicy()', given, 'one list of scopes'),
   );
 }
 

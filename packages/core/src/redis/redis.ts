@@ -3,6 +3,7 @@ import type { ProofStore } from '../dpop/proof-recorder.js';
 import { TellableError } from '../errors.js';
 import type { RevocationChannel, RevocationChannelListener } from '../revocation/revocation-channel.js';
 import type { RevocationLog, RevocationLogPage, RevocationLogQuery } from '../revocation/revocation-log.js';
+import { onlyArgument, refuseFurtherArguments } from '../shared/call-arguments.js';
 import {
   type OptionsOf,
   optionGroup,
@@ -38,7 +39,10 @@ export interface RedisSubscriber {
  * @example
  * mtlsBound({ revocations: { channel: redisChannel(client), secret } })
  */
-export function redisChannel(client: RedisClient, name = 'mtls-bound:revocations'): RevocationChannel {
+export function redisChannel(client: RedisClient, name?: string): RevocationChannel;
+export function redisChannel(...args: [client: RedisClient, name?: string]): RevocationChannel {
+  refuseFurtherArguments('redisChannel()', args, 2, 'a client and the name of a channel');
+  const [client, name = 'mtls-bound:revocations'] = args;
   requireMethods('redisChannel(client)', client, ['publish', 'duplicate']);
   checkOption('redisChannel(name)', text, name);
   return {
@@ -184,7 +188,10 @@ const OVERRIDES = { commandOptions: {}, replicaPoolSize: 0, useReplicas: false }
  * @example
  * mtlsBound({ revocations: { log: redisLog(client), secret } })
  */
-export function redisLog(client: RedisLogClient, options: RedisLogOptions = {}): RevocationLog {
+export function redisLog(client: RedisLogClient, options?: RedisLogOptions): RevocationLog;
+export function redisLog(...args: [client: RedisLogClient, options?: RedisLogOptions]): RevocationLog {
+  refuseFurtherArguments('redisLog()', args, 2, 'a client and one object of options');
+  const [client, options = {}] = args;
   requireMethods('redisLog(client)', client, ['duplicate']);
   const { name, replicas } = readOptions('redisLog(options)', options, redisLogOptions);
   // In a Cluster on the node of the stream, so that both are read in order.
@@ -536,7 +543,9 @@ function idOf(position: string | undefined): string {
  * A lock in Redis for `sharedCache.lock`: of several processes that receive the same unknown token,
  * one introspects it.
  */
-export function redisLock(client: RedisClient): SharedLock {
+export function redisLock(client: RedisClient): SharedLock;
+export function redisLock(...args: [client: RedisClient]): SharedLock {
+  const client = onlyArgument('redisLock()', args, 'one client');
   requireMethods('redisLock(client)', client, ['set', 'del']);
   return {
     acquire: async (name, ttl) => (await client.set(name, '1', { NX: true, PX: Math.ceil(ttl) })) !== null,
@@ -551,7 +560,9 @@ export function redisLock(client: RedisClient): SharedLock {
  * @example
  * const mtls = mtlsBound({ dpop: { origin: 'https://api.example.com', store: redisProofs(client) } });
  */
-export function redisProofs(client: Pick<RedisClient, 'set'>): ProofStore {
+export function redisProofs(client: Pick<RedisClient, 'set'>): ProofStore;
+export function redisProofs(...args: [client: Pick<RedisClient, 'set'>]): ProofStore {
+  const client = onlyArgument('redisProofs()', args, 'one client');
   requireMethods('redisProofs(client)', client, ['set']);
   return {
     async add(name, ttl) {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
 import { RequestRefused } from '../errors.js';
 import { publishRefusedEarly } from '../observe/events.js';
+import { onlyOptions } from '../shared/call-arguments.js';
 import { interactionHeader, setInteraction } from '../shared/interaction-id.js';
 import { type OptionsOf, optionGroup, readOptions, withDefault } from '../shared/option-group.js';
 import { oneOf } from '../shared/option-rules.js';
@@ -45,8 +46,15 @@ export interface FapiHeadersResult {
 const uuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/i;
 
 /** Throws `ConfigurationError`. The reader never throws. */
-export function fapiHeaderReader(options: FapiHeadersOptions = {}): (req: NodeRequest) => FapiHeadersResult {
-  const { interactionId, onRefused } = readOptions('fapiHeaders()', options, fapiHeadersOptions);
+export function fapiHeaderReader(options?: FapiHeadersOptions): (req: NodeRequest) => FapiHeadersResult;
+export function fapiHeaderReader(
+  ...args: [options?: FapiHeadersOptions]
+): (req: NodeRequest) => FapiHeadersResult {
+  const { interactionId, onRefused } = readOptions(
+    'fapiHeaders()',
+    onlyOptions('fapiHeaderReader()', args),
+    fapiHeadersOptions,
+  );
   const isRequired = interactionId === 'required';
   return (req) => {
     // Node joins repeated lines by commas: that is no UUID either.

@@ -1,4 +1,5 @@
 import { RequestRefused } from '../errors.js';
+import { onlyArgument, refuseFurtherArguments } from '../shared/call-arguments.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import {
   checkOption,
@@ -49,7 +50,12 @@ const issuersByName: OptionRule<readonly (readonly [string, string])[]> = {
  * const selectIssuer = issuerByHeader('x-tenant', { acme: 'https://acme.example.com' });
  * mtlsBound({ audience, issuers, selectIssuer })
  */
-export function issuerByHeader(name: string, issuers: Readonly<Record<string, string>>): IssuerSelector {
+export function issuerByHeader(name: string, issuers: Readonly<Record<string, string>>): IssuerSelector;
+export function issuerByHeader(
+  ...args: [name: string, issuers: Readonly<Record<string, string>>]
+): IssuerSelector {
+  refuseFurtherArguments('issuerByHeader()', args, 2, 'the name of a header and one object of issuers');
+  const [name, issuers] = args;
   const header = checkOption('issuerByHeader(name)', headerName, name);
   const byValue = byKey('issuerByHeader(issuers)', issuers, headerValue);
   return selector(byValue, (req) => {
@@ -66,7 +72,9 @@ export function issuerByHeader(name: string, issuers: Readonly<Record<string, st
  * is refused unless it is written in lower case and without a trailing dot, as routers compare it,
  * and unless `X-Forwarded-Host`, where it is sent, names the same.
  */
-export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerSelector {
+export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerSelector;
+export function issuerByHost(...args: [issuers: Readonly<Record<string, string>>]): IssuerSelector {
+  const issuers = onlyArgument('issuerByHost()', args, 'one object of issuers');
   const byHost = byKey('issuerByHost(issuers)', issuers, hostName);
   return selector(byHost, (req) => {
     if (!requestTargetOf(req).startsWith('/')) {
@@ -93,7 +101,9 @@ export function issuerByHost(issuers: Readonly<Record<string, string>>): IssuerS
  * segments, backslashes or empty segments. A path of more than 2,048 characters is refused if it has
  * other characters than letters, digits and `_-.~!$&'()*+,=:@/`.
  */
-export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerSelector {
+export function issuerByPath(issuers: Readonly<Record<string, string>>): IssuerSelector;
+export function issuerByPath(...args: [issuers: Readonly<Record<string, string>>]): IssuerSelector {
+  const issuers = onlyArgument('issuerByPath()', args, 'one object of issuers');
   const byPath = byKey('issuerByPath(issuers)', issuers, foldedPrefix);
   const prefixes = Object.entries(issuers)
     .map(([prefix, issuer]) => ({

@@ -11,6 +11,7 @@ import { withCloseIfBodyUnread } from '../request/request-body.js';
 import type { ResourceServer } from '../resource-server.js';
 import type { HttpAnswer } from '../response/http-answer.js';
 import type { Revocation } from '../revocation/revocations.js';
+import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import { giveUpWhenAborted, withTimeoutSignal } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
@@ -99,7 +100,12 @@ const METADATA_MAX_AGE = 3_600;
 export function createSignalReceiver(
   server: Pick<ResourceServer, 'issuers' | 'revoke'> | undefined,
   options: SharedSignalsOptions,
+): SignalReceiver;
+export function createSignalReceiver(
+  ...args: [server: Pick<ResourceServer, 'issuers' | 'revoke'> | undefined, options: SharedSignalsOptions]
 ): SignalReceiver {
+  refuseFurtherArguments('createSignalReceiver()', args, 2, 'a resource server and one object of options');
+  const [server, options] = args;
   if (typeof server?.revoke !== 'function' || !Array.isArray(server.issuers)) {
     throw createMismatch('sharedSignals()', 'the middleware of mtlsBound()', 'something else');
   }

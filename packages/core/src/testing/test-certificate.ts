@@ -2,6 +2,7 @@ import { randomUUID, webcrypto } from 'node:crypto';
 import { isDate } from 'node:util/types';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { x509 } from '../certificate/lazy-x509.js';
+import { onlyArgument } from '../shared/call-arguments.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { type OptionsOf, optional, optionGroup, readOptions, withDefault } from '../shared/option-group.js';
 import { flag, type OptionRule, text } from '../shared/option-rules.js';
@@ -47,8 +48,12 @@ export interface TestIssuer {
 }
 
 /** A self-signed certificate with a key of its own (P-256), made in memory. Each is another one. */
-export function createTestCertificate(wanted: TestCertificateOptions = {}): Promise<ClientCertificate> {
-  return issueTestCertificate(wanted);
+export function createTestCertificate(wanted?: TestCertificateOptions): Promise<ClientCertificate>;
+export async function createTestCertificate(
+  ...args: [wanted?: TestCertificateOptions]
+): Promise<ClientCertificate> {
+  const wanted = onlyArgument('createTestCertificate()', args, 'one object of options');
+  return issueTestCertificate(wanted === undefined ? {} : wanted);
 }
 
 /** Makes a certificate that `issuer` signs, or its own key. */

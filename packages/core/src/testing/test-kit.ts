@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { CertificateSource, ClientCertificate } from '../certificate/client-certificate.js';
 import { RequestRefused } from '../errors.js';
+import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import { createMismatch } from '../shared/option-errors.js';
 import {
   OptionReader,
@@ -182,7 +183,10 @@ const certificateHeader = 'x-test-client-certificate';
  * Makes a test kit. Throws `ConfigurationError` where `NODE_ENV` is `production`: an API with
  * `kit.options` believes what requests say of their certificate.
  */
-export async function createTestKit(options: TestKitOptions = {}): Promise<TestKit> {
+export function createTestKit(options?: TestKitOptions): Promise<TestKit>;
+export async function createTestKit(...args: [options?: TestKitOptions]): Promise<TestKit> {
+  refuseFurtherArguments('createTestKit()', args, 1, 'one object of options');
+  const [options = {}] = args;
   const {
     issuer,
     audience,

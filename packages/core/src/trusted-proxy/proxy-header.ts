@@ -7,6 +7,7 @@ import { type Reason, RequestRefused, TellableError } from '../errors.js';
 import { createProblemReporter, type ReportProblem } from '../observe/events.js';
 import { hasHeaderLines, indexOfLine, lineValues } from '../request/header-lines.js';
 import type { NodeRequest } from '../request/node-request.js';
+import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import type { Hint } from '../shared/hint.js';
 import { createConflict, createMismatch } from '../shared/option-errors.js';
 import {
@@ -117,7 +118,10 @@ function refuseSharedNames(names: readonly (readonly [path: string, header: stri
  * const secret = { header: 'x-proxy-secret', value };
  * mtlsBound({ certificate: proxyHeader(nginx(), { trust: ['10.0.0.5'], secret }) })
  */
-export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource {
+export function proxyHeader(preset: ProxyPreset, options: ProxyHeaderOptions): CertificateSource;
+export function proxyHeader(...args: [preset: ProxyPreset, options: ProxyHeaderOptions]): CertificateSource {
+  refuseFurtherArguments('proxyHeader()', args, 2, 'a preset and one object of options');
+  const [preset, options] = args;
   const checkedPreset = parsePreset(preset);
   const { header, decode, chainHeader, verdict: verdictRule, alwaysVerified, thumbprintOnly } = checkedPreset;
   const settings = readOptions('proxyHeader()', options, { ...trustOptions, ...proxyHeaderOptions });

@@ -16,6 +16,7 @@ import {
   noCertificate,
   pem,
 } from '../certificate/encodings.js';
+import { onlyArgument, onlyOptions } from '../shared/call-arguments.js';
 import { createMismatch, createMissingRequirement } from '../shared/option-errors.js';
 import {
   OptionReader,
@@ -191,15 +192,17 @@ function preset(name: string, named: NamedHeaders, data: PresetData, path = `${n
 /** A preset whose proxy can send a verdict. */
 function withVerdict(
   name: string,
-  options: HeaderNames,
+  args: readonly unknown[],
   data: PresetData & Required<Pick<PresetData, 'isVerified'>>,
 ) {
-  return preset(name, readOptions(`${name}()`, options, headerNameOptions), data);
+  const path = `${name}()`;
+  return preset(name, readOptions(path, onlyOptions(path, args), headerNameOptions), data);
 }
 
 /** A preset whose proxy sends no verdict. */
-function withoutVerdict(name: string, options: CertificateHeader, data: PresetData): ProxyPreset {
-  return preset(name, readOptions(`${name}()`, options, certificateHeaderOptions), data);
+function withoutVerdict(name: string, args: readonly unknown[], data: PresetData): ProxyPreset {
+  const path = `${name}()`;
+  return preset(name, readOptions(path, onlyOptions(path, args), certificateHeaderOptions), data);
 }
 
 /**
@@ -207,8 +210,9 @@ function withoutVerdict(name: string, options: CertificateHeader, data: PresetDa
  * refuses its line feeds. `verifyHeader` names the header that the configuration sets to
  * `$ssl_client_verify`.
  */
-export function nginx(options: HeaderNames = {}): ProxyPreset {
-  return withVerdict('nginx', options, {
+export function nginx(options?: HeaderNames): ProxyPreset;
+export function nginx(...args: [options?: HeaderNames]): ProxyPreset {
+  return withVerdict('nginx', args, {
     header: 'x-ssl-client-cert',
     decode: escapedPem,
     isVerified: success,
@@ -219,8 +223,9 @@ export function nginx(options: HeaderNames = {}): ProxyPreset {
  * NGINX as in the set-up of Uni-ID Libra: `$ssl_client_escaped_cert` in `X-FAPI-CLIENT-CERT`.
  * `verifyHeader` names the header that the configuration sets to `$ssl_client_verify`.
  */
-export function uniIdLibra(options: HeaderNames = {}): ProxyPreset {
-  return withVerdict('uniIdLibra', options, {
+export function uniIdLibra(options?: HeaderNames): ProxyPreset;
+export function uniIdLibra(...args: [options?: HeaderNames]): ProxyPreset {
+  return withVerdict('uniIdLibra', args, {
     header: 'x-fapi-client-cert',
     decode: escapedPem,
     isVerified: success,
@@ -231,8 +236,9 @@ export function uniIdLibra(options: HeaderNames = {}): ProxyPreset {
  * ingress-nginx with `auth-tls-pass-certificate-to-upstream: "true"`: `ssl-client-cert`. It sends
  * its verdict in `ssl-client-verify`: set `verifyHeader` to that name to use it.
  */
-export function ingressNginx(options: HeaderNames = {}): ProxyPreset {
-  return withVerdict('ingressNginx', options, {
+export function ingressNginx(options?: HeaderNames): ProxyPreset;
+export function ingressNginx(...args: [options?: HeaderNames]): ProxyPreset {
+  return withVerdict('ingressNginx', args, {
     header: 'ssl-client-cert',
     decode: escapedPem,
     isVerified: success,
@@ -257,8 +263,9 @@ export interface HaproxyOptions extends OptionsOf<typeof haproxyOptions> {}
  * are verified. The router of OpenShift is HAProxy with `X-SSL-Client-DER` and
  * `X-SSL-Client-Verify`.
  */
-export function haproxy(options: HaproxyOptions = {}): ProxyPreset {
-  const given = readOptions('haproxy()', options, haproxyOptions);
+export function haproxy(options?: HaproxyOptions): ProxyPreset;
+export function haproxy(...args: [options?: HaproxyOptions]): ProxyPreset {
+  const given = readOptions('haproxy()', onlyOptions('haproxy()', args), haproxyOptions);
   const { encoding } = given;
   return preset('haproxy', given, {
     header: 'x-ssl-client-cert',
@@ -293,8 +300,9 @@ export interface ApacheOptions extends OptionsOf<typeof apacheOptions> {}
  * verdict of a resumed session: Apache says SUCCESS there for a self-signed certificate. To require
  * verified certificates set `SSLVerifyClient optional`; see docs/reference/proxies/apache.md.
  */
-export function apache(options: ApacheOptions = {}): ProxyPreset {
-  const given = readOptions('apache()', options, apacheOptions);
+export function apache(options?: ApacheOptions): ProxyPreset;
+export function apache(...args: [options?: ApacheOptions]): ProxyPreset {
+  const given = readOptions('apache()', onlyOptions('apache()', args), apacheOptions);
   const { encoding } = given;
   const decode = { pem, escaped: escapedPem, base64: base64Pem }[encoding];
   return preset('apache', given, {
@@ -328,8 +336,9 @@ const caddyForms = {
  * Caddy: `:{http.request.tls.client.certificate_der_base64}:` in `Client-Cert`, or another form by
  * `encoding`.
  */
-export function caddy(options: CaddyOptions = {}): ProxyPreset {
-  const given = readOptions('caddy()', options, caddyOptions);
+export function caddy(options?: CaddyOptions): ProxyPreset;
+export function caddy(...args: [options?: CaddyOptions]): ProxyPreset {
+  const given = readOptions('caddy()', onlyOptions('caddy()', args), caddyOptions);
   const { encoding } = given;
   const { placeholder, decoder } = caddyForms[encoding];
   return preset('caddy', given, {
@@ -367,8 +376,9 @@ export const xfccOptions = optionGroup({
 /** Which element of X-Forwarded-Client-Cert is the client's. */
 export interface XfccOptions extends OptionsOf<typeof xfccOptions> {}
 
-function xfcc(name: string, options: XfccOptions): ProxyPreset {
-  const given = new OptionReader(`${name}()`, options, xfccOptions);
+function xfcc(name: string, args: readonly unknown[]): ProxyPreset {
+  const path = `${name}()`;
+  const given = new OptionReader(path, onlyOptions(path, args), xfccOptions);
   const { header, forward, hops } = given.settings();
   if (forward === 'sanitize-set' && !given.isUnwritten('hops')) {
     throw createMissingRequirement(given.pathOf('hops'), "forward: 'append-forward'");
@@ -382,8 +392,9 @@ function xfcc(name: string, options: XfccOptions): ProxyPreset {
  * is malformed; `set_current_client_cert_details: { cert: true }` adds `Cert`, which rules on names
  * and dates need.
  */
-export function envoy(options: XfccOptions = {}): ProxyPreset {
-  return xfcc('envoy', options);
+export function envoy(options?: XfccOptions): ProxyPreset;
+export function envoy(...args: [options?: XfccOptions]): ProxyPreset {
+  return xfcc('envoy', args);
 }
 
 /**
@@ -392,13 +403,15 @@ export function envoy(options: XfccOptions = {}): ProxyPreset {
  * 'append-forward', hops: 2 }`, and let none but the gateway call the API, as any other workload
  * could write the element before.
  */
-export function istio(options: XfccOptions = {}): ProxyPreset {
-  return xfcc('istio', options);
+export function istio(options?: XfccOptions): ProxyPreset;
+export function istio(...args: [options?: XfccOptions]): ProxyPreset {
+  return xfcc('istio', args);
 }
 
 /** Traefik's PassTLSClientCert with `pem: true`: `X-Forwarded-Tls-Client-Cert`. */
-export function traefik(options: CertificateHeader = {}): ProxyPreset {
-  return withoutVerdict('traefik', options, {
+export function traefik(options?: CertificateHeader): ProxyPreset;
+export function traefik(...args: [options?: CertificateHeader]): ProxyPreset {
+  return withoutVerdict('traefik', args, {
     header: 'x-forwarded-tls-client-cert',
     decode: commaSeparatedDer,
   });
@@ -420,8 +433,9 @@ export interface AwsAlbOptions extends OptionsOf<typeof awsAlbOptions> {}
  * AWS Application Load Balancer with mutual authentication; `header` where its listener renames the
  * header.
  */
-export function awsAlb(options: AwsAlbOptions = {}): ProxyPreset {
-  const given = readOptions('awsAlb()', options, awsAlbOptions);
+export function awsAlb(options?: AwsAlbOptions): ProxyPreset;
+export function awsAlb(...args: [options?: AwsAlbOptions]): ProxyPreset {
+  const given = readOptions('awsAlb()', onlyOptions('awsAlb()', args), awsAlbOptions);
   const { mode } = given;
   return preset(
     'awsAlb',
@@ -453,8 +467,9 @@ export const cloudFrontOptions = optionGroup({
 export interface CloudFrontOptions extends OptionsOf<typeof cloudFrontOptions> {}
 
 /** AWS CloudFront with viewer mTLS; `header` where a CloudFront function renames the header. */
-export function cloudFront(options: CloudFrontOptions = {}): ProxyPreset {
-  const given = readOptions('cloudFront()', options, cloudFrontOptions);
+export function cloudFront(options?: CloudFrontOptions): ProxyPreset;
+export function cloudFront(...args: [options?: CloudFrontOptions]): ProxyPreset {
+  const given = readOptions('cloudFront()', onlyOptions('cloudFront()', args), cloudFrontOptions);
   const { mode, encoding } = given;
   const certificate =
     mode === 'passthrough'
@@ -486,8 +501,9 @@ export interface GoogleCloudOptions extends OptionsOf<typeof googleCloudOptions>
  * `X-Client-Cert-Leaf:{client_cert_leaf}`, or another by `encoding`. `verifyHeader` names the
  * custom header with `{client_cert_chain_verified}`.
  */
-export function googleCloud(options: GoogleCloudOptions = {}): ProxyPreset {
-  const given = readOptions('googleCloud()', options, googleCloudOptions);
+export function googleCloud(options?: GoogleCloudOptions): ProxyPreset;
+export function googleCloud(...args: [options?: GoogleCloudOptions]): ProxyPreset {
+  const given = readOptions('googleCloud()', onlyOptions('googleCloud()', args), googleCloudOptions);
   const { encoding } = given;
   return preset('googleCloud', given, {
     ...(encoding === 'sha256'
@@ -502,16 +518,18 @@ export function googleCloud(options: GoogleCloudOptions = {}): ProxyPreset {
  * Cloud Foundry's router, SAP BTP included: `X-Forwarded-Client-Cert` as base64 of the DER, without
  * a verdict. Envoy writes another form under the same name.
  */
-export function cloudFoundry(options: CertificateHeader = {}): ProxyPreset {
-  return withoutVerdict('cloudFoundry', options, { header: 'x-forwarded-client-cert', decode: base64Der });
+export function cloudFoundry(options?: CertificateHeader): ProxyPreset;
+export function cloudFoundry(...args: [options?: CertificateHeader]): ProxyPreset {
+  return withoutVerdict('cloudFoundry', args, { header: 'x-forwarded-client-cert', decode: base64Der });
 }
 
 /**
  * Azure App Service: its front end sets `X-ARR-ClientCert`, for any certificate and without a
  * verdict on it. It takes no options, as that header can't be renamed.
  */
-export function azureAppService(options: Readonly<Record<string, never>> = {}): ProxyPreset {
-  readOptions('azureAppService()', options, optionGroup({}));
+export function azureAppService(options?: Readonly<Record<string, never>>): ProxyPreset;
+export function azureAppService(...args: [options?: Readonly<Record<string, never>>]): ProxyPreset {
+  readOptions('azureAppService()', onlyOptions('azureAppService()', args), optionGroup({}));
   return preset('azureAppService', { header: undefined }, { header: 'x-arr-clientcert', decode: base64Der });
 }
 
@@ -531,8 +549,13 @@ export interface AzureApplicationGatewayOptions extends OptionsOf<typeof azureAp
  * Azure Application Gateway: a rewrite rule with `{var_client_certificate}` in `X-Client-Cert`.
  * `verifyHeader` names the header that the rule sets to `{var_client_certificate_verification}`.
  */
-export function azureApplicationGateway(options: AzureApplicationGatewayOptions = {}): ProxyPreset {
-  const given = readOptions('azureApplicationGateway()', options, azureApplicationGatewayOptions);
+export function azureApplicationGateway(options?: AzureApplicationGatewayOptions): ProxyPreset;
+export function azureApplicationGateway(...args: [options?: AzureApplicationGatewayOptions]): ProxyPreset {
+  const given = readOptions(
+    'azureApplicationGateway()',
+    onlyOptions('azureApplicationGateway()', args),
+    azureApplicationGatewayOptions,
+  );
   const { encoding } = given;
   const decode = { escaped: escapedPem, 'escaped-chain': escapedPemChain }[encoding];
   return preset('azureApplicationGateway', given, { header: 'x-client-cert', decode, isVerified: success });
@@ -556,8 +579,9 @@ export interface CloudflareOptions extends OptionsOf<typeof cloudflareOptions> {
  * name to use it. Revocation is not part of that verdict: let a rule block requests with
  * `cf.tls_client_auth.cert_revoked`.
  */
-export function cloudflare(options: CloudflareOptions = {}): ProxyPreset {
-  const given = readOptions('cloudflare()', options, cloudflareOptions);
+export function cloudflare(options?: CloudflareOptions): ProxyPreset;
+export function cloudflare(...args: [options?: CloudflareOptions]): ProxyPreset {
+  const given = readOptions('cloudflare()', onlyOptions('cloudflare()', args), cloudflareOptions);
   const { encoding } = given;
   return preset('cloudflare', given, {
     ...(encoding === 'rfc9440'
@@ -580,8 +604,9 @@ export const f5Options = optionGroup({
 export interface F5Options extends OptionsOf<typeof f5Options> {}
 
 /** F5 BIG-IP with an iRule that sets `X-Client-Cert`; base64 of the DER by default. */
-export function f5(options: F5Options = {}): ProxyPreset {
-  const given = readOptions('f5()', options, f5Options);
+export function f5(options?: F5Options): ProxyPreset;
+export function f5(...args: [options?: F5Options]): ProxyPreset {
+  const given = readOptions('f5()', onlyOptions('f5()', args), f5Options);
   const { encoding } = given;
   const decode = { escaped: escapedPem, base64: base64Der }[encoding];
   return preset('f5', given, { header: 'x-client-cert', decode });
@@ -603,8 +628,9 @@ export interface KongOptions extends OptionsOf<typeof kongOptions> {}
  * Kong with a plugin that sets `X-Client-Cert`, such as its TLS Metadata Headers; percent-encoded
  * PEM by default. That plugin hands on whatever came in the handshake, without a verdict.
  */
-export function kong(options: KongOptions = {}): ProxyPreset {
-  const given = readOptions('kong()', options, kongOptions);
+export function kong(options?: KongOptions): ProxyPreset;
+export function kong(...args: [options?: KongOptions]): ProxyPreset {
+  const given = readOptions('kong()', onlyOptions('kong()', args), kongOptions);
   const { encoding } = given;
   const decode = { escaped: escapedPem, 'escaped-chain': escapedPemChain, base64: base64Der }[encoding];
   return preset('kong', given, { header: 'x-client-cert', decode });
@@ -629,8 +655,9 @@ export interface Rfc9440Options extends OptionsOf<typeof rfc9440Options> {}
  * Any proxy that follows RFC 9440: `Client-Cert`; `header` where the proxy writes that form under
  * another name. `Client-Cert-Chain` is read only if `chainHeader` names it.
  */
-export function rfc9440(options: Rfc9440Options = {}): ProxyPreset {
-  const given = new OptionReader('rfc9440()', options, rfc9440Options);
+export function rfc9440(options?: Rfc9440Options): ProxyPreset;
+export function rfc9440(...args: [options?: Rfc9440Options]): ProxyPreset {
+  const given = new OptionReader('rfc9440()', onlyOptions('rfc9440()', args), rfc9440Options);
   const data = { header: 'client-cert', decode: byteSequence };
   return preset('rfc9440', given.settings(), { ...data, ...readUserVerdict(given) });
 }
@@ -685,7 +712,9 @@ export const customHeaderOptions = optionGroup({
 export interface CustomHeaderOptions extends OptionsOf<typeof customHeaderOptions> {}
 
 /** A proxy that none of the presets fits. */
-export function customHeader(options: CustomHeaderOptions): ProxyPreset {
+export function customHeader(options: CustomHeaderOptions): ProxyPreset;
+export function customHeader(...args: [options: CustomHeaderOptions]): ProxyPreset {
+  const options = onlyArgument('customHeader()', args, 'one object of options');
   const given = new OptionReader('customHeader()', options, customHeaderOptions);
   const { header, decode, name, verifyHeader, thumbprintOnly } = given.settings();
   const data = {
