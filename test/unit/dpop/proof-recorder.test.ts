@@ -81,7 +81,8 @@ describe('a store that fails five times in a row', () => {
     expect(reported).toEqual([
       [
         'dpop_store_suspended',
-        'dpop.store failed or was too slow 5 times in a row (READONLY); it is tried every second',
+        'dpop.store failed or was too slow 5 times in a row (READONLY); it is tried every second, or every ' +
+          '10 seconds while 5000 calls of add() are unanswered',
       ],
     ]);
     vi.advanceTimersByTime(600);
@@ -254,7 +255,12 @@ describe('a store with calls that it never answers', () => {
   function startSmall(add: ProofStore['add']) {
     const store = { add: vi.fn(add) };
     const reported: string[] = [];
-    const recorder = new ProofRecorder(store, 0.5, (code) => void reported.push(code), 20);
+    const recorder = new ProofRecorder(
+      store,
+      0.5,
+      (...problem) => void reported.push(problem.join(': ')),
+      20,
+    );
     /** Makes so many calls at once. Returns the outcomes that come within these milliseconds. */
     async function callAll(count: number, milliseconds = 1): Promise<string[]> {
       const outcomes: string[] = [];
@@ -310,6 +316,27 @@ describe('a store with calls that it never answers', () => {
       await callAll(10, 1_000);
     }
     expect(store.add).toHaveBeenCalledTimes(2);
+  });
+
+  it('is tried as often as the problem says while it answers none', async () => {
+    const { store, reported, callAll } = startSmall(hangs);
+    await callAll(20, 510);
+    expect(reported).toEqual([
+      'dpop_store_suspended: dpop.store failed or was too slow 5 times in a row (no answer within 0.5 s); ' +
+        'it is tried every second, or every 10 seconds while 20 calls of add() are unanswered',
+    ]);
+    /** Makes calls for so many seconds. Returns how many of them asked the store. */
+    async function triedIn(seconds: number): Promise<number> {
+      store.add.mockClear();
+      for (let second = 0; second < seconds; second += 1) {
+        await callAll(10, 1_000);
+      }
+      return store.add.mock.calls.length;
+    }
+    expect(await triedIn(55)).toBe(5);
+    store.add.mockImplementation(fails);
+    await triedIn(10);
+    expect(await triedIn(20)).toBe(20);
   });
 
   it('may have as many again as it answers late, well or badly', async () => {

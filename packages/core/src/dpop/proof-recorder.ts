@@ -82,7 +82,8 @@ export class ProofRecorder {
         const why = describeStoreError(this.#failure);
         report(
           'dpop_store_suspended',
-          `dpop.store failed or was too slow 5 times in a row (${why}); it is tried every second`,
+          `dpop.store failed or was too slow 5 times in a row (${why}); it is tried every second, or every ` +
+            `${TRIAL_INTERVAL / 1000} seconds while ${maxUnanswered} calls of add() are unanswered`,
         );
       } else {
         report('dpop_store_resumed', 'dpop.store answers again');
