@@ -135,6 +135,15 @@ describe('a store that fails five times in a row', () => {
     );
   });
 
+  it('may reject without an error', async () => {
+    const { asked, reported, outcome } = start(() => Promise.reject());
+    for (let i = 0; i < 6; i += 1) {
+      expect(await outcome()).toMatch(/^503 dpop_proofs_not_recorded/);
+    }
+    expect(asked).toHaveLength(5);
+    expect(reported.map(([code]) => code)).toEqual(['dpop_store_suspended']);
+  });
+
   it('is not one that fails four times and then answers', async () => {
     const { store, asked, reported, outcome } = start(fails);
     for (let i = 0; i < 20; i += 1) {
@@ -273,7 +282,13 @@ describe('a store with calls that it never answers', () => {
       await vi.advanceTimersByTimeAsync(milliseconds);
       return outcomes;
     }
-    return { store, reported, callAll };
+    /** Whether the next call fails for a failure of the store. */
+    const isOfStore = (): Promise<boolean> =>
+      recorder.add('name', 1).then(
+        () => Promise.reject(new Error('expected no answer')),
+        (error) => recorder.explain(error).isOfStore,
+      );
+    return { store, reported, callAll, isOfStore };
   }
 
   /** Never answers each second call. */
@@ -294,6 +309,39 @@ describe('a store with calls that it never answers', () => {
     expect(await callAll(1)).toEqual(['20 calls of add() are unanswered']);
     expect(store.add).toHaveBeenCalledTimes(40);
     expect(reported).toEqual([]);
+  });
+
+  it('fails once they are unanswered for ten seconds, which no burst of a client lasts', async () => {
+    const { store, callAll, isOfStore } = startSmall(halfHangs());
+    for (let turn = 0; turn < 10; turn += 1) {
+      await callAll(4, 510);
+    }
+    expect(await isOfStore()).toBe(false);
+    await callAll(0, 9_000);
+    expect(await isOfStore()).toBe(false);
+    await callAll(0, 1_000);
+    // One tries the store, and is answered or not.
+    await callAll(1, 510);
+    expect(await isOfStore()).toBe(true);
+    expect(store.add).toHaveBeenCalledTimes(41);
+  });
+
+  it('gets four times the limit within an hour, and as many in the next one', async () => {
+    const { store, callAll } = startSmall(hangs);
+    const callForAnHour = async (): Promise<number> => {
+      store.add.mockClear();
+      for (let minute = 0; minute < 60; minute += 1) {
+        store.add.mockImplementation(halfHangs());
+        await callAll(60, 30_000);
+        await callAll(60, 30_000);
+      }
+      return store.add.mock.calls.length;
+    };
+    // Half of the calls are answered. Those that try the store come to a few in a minute.
+    const [first, second] = [await callForAnHour(), await callForAnHour()];
+    expect(first).toBeGreaterThanOrEqual(160);
+    expect(first).toBeLessThan(420);
+    expect(second).toBeLessThan(420);
   });
 
   it('gets calls again a minute later', async () => {

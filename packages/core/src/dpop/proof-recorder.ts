@@ -19,18 +19,24 @@ const breakerRules = { maxFailures: 5, probeInterval: 1 };
 
 /**
  * Calls of the store that may be waited for at once, and calls that may be unanswered after they were
- * given up: each 18 MB in a Redis client, which keeps a command until Redis answers.
+ * given up in the last minute: each 18 MB in a Redis client, which keeps a command until Redis answers.
  */
 const MAX_UNANSWERED = 5_000;
 
-/** Milliseconds after which a call that was given up counts as lost. */
+/** Calls that may be unanswered after they were given up in the last hour, in such minutes: 72 MB. */
+const MAX_MINUTES = 4;
+
+/** Milliseconds after which a call that was given up makes room for another one. */
 const LOST_AFTER = 60_000;
+
+/** Milliseconds after which a call that was given up is forgotten. */
+const FORGOTTEN_AFTER = 3_600_000;
 
 /** Milliseconds between two calls while that many are unanswered. */
 const TRIAL_INTERVAL = 10_000;
 
-/** Milliseconds after its last answer in time for which a store counts as one that answers. */
-const ANSWERS_LATELY = 30_000;
+/** Milliseconds after which that many calls without an answer are no burst of one client, but a failure. */
+const STALLED_AFTER = 10_000;
 
 /** Thrown in place of a call while this process waits for too many. It says nothing of the store. */
 class TooManyCalls extends TellableError {}
@@ -38,8 +44,17 @@ class TooManyCalls extends TellableError {}
 /** Thrown for a call without an answer in time, if the store answered another one meanwhile. */
 class SlowCall extends TellableError {}
 
+/** Thrown in place of a call while too many have stayed unanswered for long. */
+class StalledStore extends TellableError {}
+
 function isOfStore(error: unknown): boolean {
   return !(error instanceof TooManyCalls || error instanceof SlowCall);
+}
+
+/** A call that was given up. */
+interface OverdueCall {
+  /** When it began. */
+  readonly since: number;
 }
 
 /** Why a store did not record a proof. */
@@ -65,9 +80,13 @@ export class ProofRecorder {
   #failure: unknown;
   /** The calls that are waited for. */
   #waiting = 0;
-  /** The calls that were given up and are unanswered, the oldest first. Milliseconds. */
-  readonly #overdue = new Set<{ readonly since: number }>();
-  /** When the store answered last in time, by the monotonic clock. */
+  /** The calls of the last minute that were given up and are unanswered, the oldest first. */
+  readonly #overdue = new Set<OverdueCall>();
+  /** The calls of the last hour before. */
+  readonly #lost = new Set<OverdueCall>();
+  /** Since when too many calls are unanswered. Times by the monotonic clock, in milliseconds. */
+  #fullSince: number | undefined;
+  /** When the store answered last in time. */
   #lastAnswer = Number.NEGATIVE_INFINITY;
   /** When the store may be tried next while too many calls are unanswered. */
   #nextTrial = Number.NEGATIVE_INFINITY;
@@ -108,7 +127,7 @@ export class ProofRecorder {
         if (error === undefined) {
           return 'answered';
         }
-        return isOfStore(error) ? 'failed' : 'inconclusive';
+        return isOfStore(error) && !(error instanceof StalledStore) ? 'failed' : 'inconclusive';
       },
     );
   }
@@ -128,7 +147,7 @@ export class ProofRecorder {
       this.#checkLimits();
       return await this.#ask(name, ttl);
     } catch (error) {
-      if (!(error instanceof TooManyCalls)) {
+      if (!(error instanceof TooManyCalls || error instanceof StalledStore)) {
         this.#failure = error;
       }
       throw error;
@@ -137,18 +156,20 @@ export class ProofRecorder {
 
   async #ask(name: string, ttl: number): Promise<unknown> {
     const began = performance.now();
+    const call: OverdueCall = { since: began };
     let isSettled = false;
-    const overdue = { since: began };
+    let isGivenUp = false;
     const add = async (): Promise<unknown> => {
       try {
         const isNew = await this.#store.add(name, ttl);
-        if (!this.#overdue.has(overdue)) {
+        if (!isGivenUp) {
           this.#lastAnswer = performance.now();
         }
         return isNew;
       } finally {
         isSettled = true;
-        this.#overdue.delete(overdue);
+        this.#overdue.delete(call);
+        this.#lost.delete(call);
       }
     };
     this.#waiting += 1;
@@ -159,7 +180,8 @@ export class ProofRecorder {
       if (isSettled) {
         throw error;
       }
-      this.#overdue.add(overdue);
+      isGivenUp = true;
+      this.#overdue.add(call);
       this.#delayTrial();
       throw this.#lastAnswer >= began ? new SlowCall(describeStoreError(error)) : error;
     } finally {
@@ -167,8 +189,13 @@ export class ProofRecorder {
     }
   }
 
+  get #isFull(): boolean {
+    const { size } = this.#overdue;
+    return size >= this.#maxUnanswered || size + this.#lost.size >= this.#maxUnanswered * MAX_MINUTES;
+  }
+
   #delayTrial(): void {
-    if (this.#overdue.size >= this.#maxUnanswered) {
+    if (this.#isFull) {
       this.#nextTrial = performance.now() + TRIAL_INTERVAL;
     }
   }
@@ -177,16 +204,32 @@ export class ProofRecorder {
     if (this.#waiting >= this.#maxUnanswered) {
       throw new TooManyCalls(`this process waits for ${this.#waiting} answers already`);
     }
-    for (const call of this.#overdue) {
-      if (performance.now() - call.since < LOST_AFTER) {
-        break;
-      }
-      this.#overdue.delete(call);
-    }
     const now = performance.now();
-    if (this.#overdue.size >= this.#maxUnanswered && now < this.#nextTrial) {
-      const what = `${this.#overdue.size} calls of add() are unanswered`;
-      throw now - this.#lastAnswer < ANSWERS_LATELY ? new TooManyCalls(what) : new TellableError(what);
+    for (const call of takeOlder(this.#overdue, now - LOST_AFTER)) {
+      this.#lost.add(call);
+    }
+    takeOlder(this.#lost, now - FORGOTTEN_AFTER);
+    if (!this.#isFull) {
+      this.#fullSince = undefined;
+      return;
+    }
+    this.#fullSince ??= now;
+    if (now < this.#nextTrial) {
+      const what = `${this.#overdue.size + this.#lost.size} calls of add() are unanswered`;
+      throw now - this.#fullSince < STALLED_AFTER ? new TooManyCalls(what) : new StalledStore(what);
     }
   }
+}
+
+/** Removes from calls, of which the oldest are first, those that began before. Returns them. */
+function takeOlder(calls: Set<OverdueCall>, before: number): OverdueCall[] {
+  const taken: OverdueCall[] = [];
+  for (const call of calls) {
+    if (call.since > before) {
+      break;
+    }
+    calls.delete(call);
+    taken.push(call);
+  }
+  return taken;
 }

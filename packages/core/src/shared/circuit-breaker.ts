@@ -39,6 +39,8 @@ export class CircuitOpen extends Error {
   }
 }
 
+const withoutError = new Error('the attempt rejected without an error');
+
 /** Failures in a row of one client, or of all clients, and the rest after them. */
 class Streak {
   failures = 0;
@@ -144,7 +146,8 @@ export class CircuitBreaker {
       this.#record(classify(result, undefined), countingKeys, tally, probed);
       return result;
     } catch (error) {
-      this.#record(classify(undefined, error), countingKeys, tally, probed);
+      // A store may reject with `undefined`, as `setTimeout(reject, 100)` does: that is no answer.
+      this.#record(classify(undefined, error ?? withoutError), countingKeys, tally, probed);
       throw error;
     }
   }
