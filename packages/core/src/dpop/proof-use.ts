@@ -32,14 +32,19 @@ const refusals: Readonly<
  */
 export type UseProof = (proof: DpopProof) => Promise<void> | undefined;
 
-/** Makes what uses up the proofs of a resource server. */
+/**
+ * Makes what uses up the proofs of a resource server.
+ *
+ * @param maxUnanswered calls of the store that may be unanswered
+ */
 export function createUseProof(
   rules: ProofUseRules,
   report: ReportProblem,
   used = new UsedProofs(),
+  maxUnanswered?: number,
 ): UseProof {
   const { clockTolerance, store, timeout, acceptsWithoutStore, demandsNonces } = rules;
-  const recorder = store && new ProofRecorder(store, timeout, report);
+  const recorder = store && new ProofRecorder(store, timeout, report, maxUnanswered);
 
   /**
    * Refuses a proof whose time ended after it was read, while the token was introspected or the store
