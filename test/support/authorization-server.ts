@@ -5,6 +5,7 @@ import { exportJWK, generateKeyPair } from 'jose';
 import fetch from 'node-fetch';
 import Provider, { type ClientMetadata, type Configuration } from 'oidc-provider';
 import { audience } from './audience.js';
+import { generateP256 } from './key-pairs.js';
 import { close, listen } from './loopback.js';
 import type { Identity, Pki } from './pki.js';
 
@@ -88,7 +89,7 @@ export async function startAuthorizationServer(
   const secrets = { api: randomUUID(), 'api-post': randomUUID(), 'api-secret-jwt': randomUUID() };
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const apiKey = { pem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), kid: 'api-1' };
-  const encryption = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const encryption = generateP256();
   const configured = await configuration(pki, secrets, apiKey, encryption.publicKey, bindsTokens);
   const provider = new Provider(issuer, configured);
   let introspections = 0;

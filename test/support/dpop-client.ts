@@ -1,4 +1,5 @@
-import { generateKeyPairSync, hash, type JsonWebKey, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { hash, type JsonWebKey, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { generateP256 } from './key-pairs.js';
 
 /** The origin that the proofs of tests are for, unless they say otherwise. */
 export const proofOrigin = 'https://api.example.com';
@@ -23,7 +24,7 @@ export interface DpopClient {
 }
 
 export function dpopClient(): DpopClient {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { publicKey, privateKey } = generateP256();
   const publicJwk = publicKey.export({ format: 'jwk' });
   const { crv, kty, x, y } = publicJwk;
   return {

@@ -1,15 +1,21 @@
 // An API with DPoP that is sent made-up proofs while its clients go on. Writes as JSON by how many bytes memory grew, and
 // what clients and forgers were answered with. Needs --expose-gc.
-import { generateKeyPairSync, hash, sign } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, hash, sign } from 'node:crypto';
 import { dpopApi } from './dpop-api.mjs';
 
 const [framework, count] = process.argv.slice(2);
 const { send, close } = dpopApi(framework, {});
 
+// Nothing is exported as a JWK after the keys are made: Node can hang then (`generateP256()` of key-pairs.ts).
 function keyOf() {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const { crv, kty, x, y } = publicKey.export({ format: 'jwk' });
+  const { publicKey, privateKey: key } = generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    publicKeyEncoding: { format: 'jwk' },
+    privateKeyEncoding: { format: 'der', type: 'pkcs8' },
+  });
+  const { crv, kty, x, y } = publicKey;
   const jwk = { crv, kty, x, y };
+  const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
   return { jwk, privateKey, jkt: hash('sha256', JSON.stringify(jwk), 'base64url') };
 }
 

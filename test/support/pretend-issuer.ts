@@ -1,5 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import * as jose from 'jose';
+import { generateP256 } from './key-pairs.js';
 
 /** An authorization server behind the option `http.fetch` that signs JWTs and answers introspection requests. */
 export interface PretendIssuer {
@@ -15,7 +16,7 @@ export interface PretendIssuer {
 
 const keys: Readonly<Record<string, { readonly publicKey: KeyObject; readonly privateKey: KeyObject }>> = {
   RS256: generateKeyPairSync('rsa', { modulusLength: 2048 }),
-  ES256: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  ES256: generateP256(),
   PS256: generateKeyPairSync('rsa', { modulusLength: 2048 }),
 };
 

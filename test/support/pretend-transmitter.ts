@@ -1,12 +1,13 @@
-import { createHmac, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { createHmac, type KeyObject, randomUUID, sign } from 'node:crypto';
 import { createSignalReceiver, type SharedSignalsOptions, type SignalReceiver } from '@mtls-bound/core';
 import { vi } from 'vitest';
 import { audience } from './audience.js';
+import { generateP256 } from './key-pairs.js';
 
 /** A transmitter of Shared Signals behind the option `http.fetch`: no socket, and a test holds every answer. */
 export class PretendTransmitter {
   readonly issuer = 'https://transmitter.example.com';
-  readonly key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  readonly key = generateP256();
   /** The URLs that the receiver asked for. */
   readonly asked: string[] = [];
   /** Members of the configuration. */

@@ -1,5 +1,5 @@
 // Processes with a channel and a shared store, an authorization server, and clocks that a test moves: what a history of steps needs.
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { type KeyObject, sign } from 'node:crypto';
 import {
   introspection,
   jwtAccessTokens,
@@ -13,6 +13,7 @@ import { expect, vi } from 'vitest';
 import { createSeal } from '../../packages/core/src/shared/sealing.js';
 import type { frameworks } from './apis.js';
 import { type GuardedApi, guardedApi } from './guarded-api.js';
+import { generateP256 } from './key-pairs.js';
 import { gate } from './pretend-server.js';
 
 export const red = 'https://red.example.com';
@@ -66,7 +67,7 @@ export class Story {
   }
 
   private constructor(framework: (typeof frameworks)[number], certificate: Story['certificate']) {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { publicKey, privateKey } = generateP256();
     this.#key = privateKey;
     this.#jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'ES256' };
     this.#framework = framework;

@@ -1,6 +1,7 @@
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { audience } from './audience.js';
+import { generateP256 } from './key-pairs.js';
 
 const caep = 'https://schemas.openid.net/secevent/caep/event-type/';
 const risc = 'https://schemas.openid.net/secevent/risc/event-type/';
@@ -26,12 +27,12 @@ export const ignoredEvents = [`${caep}session-established`, verification, 'https
 
 /** The keys of a transmitter. */
 export const signingKeys = {
-  es: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  es: generateP256(),
   rs: generateKeyPairSync('rsa', { modulusLength: 2048 }),
 };
 
 /** A key that no transmitter publishes. */
-const otherKey = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const otherKey = generateP256();
 
 export const signingKeySet = {
   keys: [

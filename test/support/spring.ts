@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import fetch, { type Response } from 'node-fetch';
 import { audience } from './audience.js';
 import { freePort, startServer } from './background-program.js';
+import { generateP256 } from './key-pairs.js';
 import { close, listen } from './loopback.js';
 import type { Identity, Pki } from './pki.js';
 import { findProgram } from './programs.js';
@@ -234,10 +235,7 @@ class SigningKeys {
 }
 
 function keyOf(type: 'ec' | 'rsa'): object {
-  const { privateKey } =
-    type === 'ec'
-      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      : generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { privateKey } = type === 'ec' ? generateP256() : generateKeyPairSync('rsa', { modulusLength: 2048 });
   return { ...privateKey.export({ format: 'jwk' }), use: 'sig', kid: randomUUID() };
 }
 

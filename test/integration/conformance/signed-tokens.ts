@@ -1,4 +1,4 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { jwtAccessTokens, type ResourceServerOptions } from '@mtls-bound/core';
 import { type JWTHeaderParameters, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { audience } from '../../support/audience.js';
@@ -9,6 +9,7 @@ import {
   goodMetadata,
   startFaultyServer,
 } from '../../support/faulty-server.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import type { Pki } from '../../support/pki.js';
 
 /** JWT access tokens of an authorization server of their own, good and bad. */
@@ -23,7 +24,7 @@ export interface SignedTokens {
 }
 
 export async function startSignedTokens(pki: Pki): Promise<SignedTokens> {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { privateKey, publicKey } = generateP256();
   const server: FaultyServer = await startFaultyServer(pki);
   server.metadata = answer(200, { ...goodMetadata(server.issuer), jwks_uri: `${server.issuer}/jwks` });
   server.introspection = answer(200, {

@@ -1,4 +1,12 @@
-import { constants, createPublicKey, hash, type KeyObject, randomUUID, sign } from 'node:crypto';
+import {
+  constants,
+  createPrivateKey,
+  createPublicKey,
+  hash,
+  type KeyObject,
+  randomUUID,
+  sign,
+} from 'node:crypto';
 import { importProofKey } from '../dpop/proof-key.js';
 import { TellableError } from '../errors.js';
 import type { SignatureAlgorithm } from '../jose/signature-algorithms.js';
@@ -39,7 +47,7 @@ export function createProofSigner(
   key: KeyObject,
   algorithm: SignatureAlgorithm = algorithmFor(key),
 ): ProofSigner {
-  const jwk = createPublicKey(key).export({ format: 'jwk' });
+  const jwk = createPublicKey(copyKey(key)).export({ format: 'jwk' });
   const imported = importProofKey(algorithm, jwk);
   if (imported === undefined) {
     throw new TellableError(`expected a private key for ${algorithm}`);
@@ -64,6 +72,19 @@ export function createProofSigner(
       return `${text}.${signers[algorithm](key, Buffer.from(text)).toString('base64url')}`;
     },
   } satisfies ProofSigner);
+}
+
+/**
+ * Returns a key object of its own for a private key. If `generateKeyPairSync()` made the key, Node may hang
+ * while it exports a JWK of it: a garbage collection meanwhile ends the job that made the key, and the job
+ * waits for the lock that the export holds. An export as DER takes no lock, and a copy has no job.
+ */
+function copyKey(key: KeyObject): KeyObject {
+  return createPrivateKey({
+    key: key.export({ format: 'der', type: 'pkcs8' }),
+    format: 'der',
+    type: 'pkcs8',
+  });
 }
 
 function algorithmFor({ asymmetricKeyType }: KeyObject): SignatureAlgorithm {
