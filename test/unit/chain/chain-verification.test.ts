@@ -284,22 +284,34 @@ it('as many outcomes are kept as the limit says', async () => {
   expect(chain.verify(new ClientCertificate(one.der), now)).not.toBe(first);
 });
 
-it('the clients of one authority do not remove the outcomes of another one', async () => {
-  const anchors = new AuthoritySource([root.cert], 'authorities', () => undefined);
-  const chain = new ChainVerification(anchors, undefined, 4);
-  const [good, bad] = await Promise.all([authority('CN=Good', root), authority('CN=Bad', root)]);
-  const { der: leaf } = await client('CN=client', good);
-  const now = Date.now();
-  expect(chain.verify(new ClientCertificate(leaf, { intermediates: [good.der] }), now)).toHaveProperty(
-    'path',
+it.each<[string, number, boolean]>([
+  ['one authority do not remove the outcomes of another one', 1, false],
+  ['many authorities below one trust anchor do not remove the outcomes below another one', 6, true],
+])('the clients of %s', async (_title, count, isOfOtherRoot) => {
+  const otherRoot = await authority('CN=Other root', undefined, { to: 300 });
+  const given = [root.cert, otherRoot.cert];
+  const anchors = new AuthoritySource(given, 'authorities', () => undefined);
+  const chain = new ChainVerification(anchors, undefined, 6);
+  const good = await authority('CN=Good', root);
+  const bad = await Promise.all(
+    Array.from({ length: count }, (_, at) => authority(`CN=Bad ${at}`, isOfOtherRoot ? otherRoot : root)),
   );
-  for (let number = 0; number < 6; number += 1) {
-    const other = await client(`CN=client ${number}`, bad);
-    const sent = new ClientCertificate(other.der, { intermediates: [bad.der] });
+  const goodClients = await Promise.all([client('CN=one', good), client('CN=two', good)]);
+  const now = Date.now();
+  for (const { der } of goodClients) {
+    const sent = new ClientCertificate(der, { intermediates: [good.der] });
+    expect(chain.verify(sent, now)).toHaveProperty('path');
+  }
+  for (let number = 0; number < 9; number += 1) {
+    const issuer = bad[number % count] as Node;
+    const other = await client(`CN=client ${number}`, issuer);
+    const sent = new ClientCertificate(other.der, { intermediates: [issuer.der] });
     expect(chain.verify(sent, now)).toHaveProperty('path');
   }
   // A resumed session has lost the intermediates.
-  expect(chain.verify(new ClientCertificate(leaf), now)).toHaveProperty('path');
+  for (const { der } of goodClients) {
+    expect(chain.verify(new ClientCertificate(der), now)).toHaveProperty('path');
+  }
 });
 
 it('the names of what came with a certificate are part of what its path may cost', async () => {

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { ClientCertificate, thumbprintOf } from '../certificate/client-certificate.js';
 import { explainUnverified } from '../certificate/name-trust.js';
 import { hashAloneDetail } from '../certificate/parsed-certificate.js';
-import { GroupedLru } from '../shared/grouped-lru.js';
+import { GroupedLru, type GroupNames } from '../shared/grouped-lru.js';
 import { callAll } from '../shared/promises.js';
 import type { AuthoritySource } from './authorities.js';
 import type { ChainReason } from './chain-reason.js';
@@ -44,7 +44,8 @@ export class ChainVerification {
   readonly #byObject = new WeakMap<ClientCertificate, Entry>();
   /**
    * By the thumbprint: a path leads to an authority whatever else a client sends. A resumed TLS session
-   * has lost the intermediates: the clients of one authority must not remove the paths of another one.
+   * has lost the intermediates: the clients of one authority must not remove the paths of another one, nor
+   * those below one trust anchor the paths below another one.
    */
   readonly #accepted: GroupedLru<Entry>;
   /** By the thumbprint and what came with the certificate: another chain may lead to an authority. */
@@ -297,10 +298,17 @@ function issuersOf(accepted: Entry | undefined): readonly Uint8Array[] {
   return outcome === undefined || 'why' in outcome ? [] : outcome.path.slice(1).map(({ der }) => der);
 }
 
-/** The name and the key of the authority right below the trust anchor, or of the anchor if there is none. */
-function groupOf({ outcome }: Entry): string {
+/**
+ * The trust anchor of a path, and the authority right below it, or the anchor again if there is none. An
+ * anchor may make any number of authorities.
+ */
+function groupOf({ outcome }: Entry): GroupNames {
   const path = 'why' in outcome ? [] : outcome.path;
-  const authority = path.length > 2 ? path.at(-2) : path.at(-1);
+  return { outer: describe(path.at(-1)), inner: describe(path.at(path.length > 2 ? -2 : -1)) };
+}
+
+/** The name and the key of an authority. */
+function describe(authority: PathCertificate | undefined): string {
   return authority === undefined
     ? ''
     : `${Buffer.from(authority.publicKey).toString('base64')} ${authority.subjectName}`;

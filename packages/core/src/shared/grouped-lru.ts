@@ -1,24 +1,41 @@
+/** The group of a value, and a smaller one within it. */
+export interface GroupNames {
+  readonly outer: string;
+  readonly inner: string;
+}
+
+/** The values of an inner group, in the order of their last use. */
+interface Group<V> {
+  readonly names: GroupNames;
+  readonly values: Map<string, V>;
+}
+
+interface OuterGroup<V> {
+  count: number;
+  readonly groups: Map<string, Group<V>>;
+}
+
 /**
- * Keeps at most `max` values, each of a group. A full one forgets a value of the group that has the most,
- * the one that was not used for longest: a group with fewer values than its equal share loses none to the
- * others. Finding the largest group takes as long as there are groups.
+ * Keeps at most `max` values, each of a group within another one. A full one forgets a value of the outer
+ * group that has the most, and there of the inner group that has the most: the one that was not used for
+ * longest. A group with fewer values than its equal share loses none to the others, however many inner groups
+ * one of these has. Finding the largest group takes as long as there are groups.
  */
 export class GroupedLru<V> {
   readonly #max: number;
-  readonly #groupOf: (value: V) => string;
+  readonly #groupOf: (value: V) => GroupNames;
   /** The groups of all keys. */
-  readonly #groups = new Map<string, string>();
-  /** The values of each group, in the order of their last use. */
-  readonly #values = new Map<string, Map<string, V>>();
+  readonly #groups = new Map<string, Group<V>>();
+  readonly #outer = new Map<string, OuterGroup<V>>();
 
-  constructor(max: number, groupOf: (value: V) => string) {
+  constructor(max: number, groupOf: (value: V) => GroupNames) {
     this.#max = max;
     this.#groupOf = groupOf;
   }
 
   /** Returns a value, which counts as a use of it. */
   get(key: string): V | undefined {
-    const values = this.#values.get(this.#groups.get(key) ?? '');
+    const values = this.#groups.get(key)?.values;
     const value = values?.get(key);
     if (value !== undefined) {
       values?.delete(key);
@@ -29,37 +46,51 @@ export class GroupedLru<V> {
 
   set(key: string, value: V): void {
     this.#delete(key);
-    const group = this.#groupOf(value);
-    const values = this.#values.get(group) ?? new Map<string, V>();
+    const names = this.#groupOf(value);
+    const outer = this.#outer.get(names.outer) ?? { count: 0, groups: new Map<string, Group<V>>() };
+    const group = outer.groups.get(names.inner) ?? { names, values: new Map<string, V>() };
+    this.#outer.set(names.outer, outer);
+    outer.groups.set(names.inner, group);
+    outer.count += 1;
+    group.values.set(key, value);
     this.#groups.set(key, group);
-    this.#values.set(group, values);
-    values.set(key, value);
     if (this.#groups.size > this.#max) {
       this.#deleteOne();
     }
   }
 
-  #deleteOne(): void {
-    let most: ReadonlyMap<string, V> | undefined;
-    for (const values of this.#values.values()) {
-      most = most === undefined || values.size > most.size ? values : most;
+  #delete(key: string): void {
+    const group = this.#groups.get(key);
+    const outer = this.#outer.get(group?.names.outer ?? '');
+    if (group === undefined || outer === undefined) {
+      return;
     }
-    for (const key of most?.keys() ?? []) {
+    this.#groups.delete(key);
+    group.values.delete(key);
+    outer.count -= 1;
+    if (group.values.size === 0) {
+      outer.groups.delete(group.names.inner);
+    }
+    if (outer.count === 0) {
+      this.#outer.delete(group.names.outer);
+    }
+  }
+
+  #deleteOne(): void {
+    const outer = largest(this.#outer.values(), ({ count }) => count);
+    const group = largest(outer?.groups.values() ?? [], ({ values }) => values.size);
+    for (const key of group?.values.keys() ?? []) {
       this.#delete(key);
       return;
     }
   }
+}
 
-  #delete(key: string): void {
-    const group = this.#groups.get(key);
-    if (group === undefined) {
-      return;
-    }
-    const values = this.#values.get(group);
-    this.#groups.delete(key);
-    values?.delete(key);
-    if (values?.size === 0) {
-      this.#values.delete(group);
-    }
+/** The first of those with the most. */
+function largest<G>(groups: Iterable<G>, sizeOf: (group: G) => number): G | undefined {
+  let most: G | undefined;
+  for (const group of groups) {
+    most = most === undefined || sizeOf(group) > sizeOf(most) ? group : most;
   }
+  return most;
 }
