@@ -152,10 +152,7 @@ export class ChainCheck {
       const { path } = chain;
       const found = this.#statusOf(rule, path, now);
       if (found.state === 'good') {
-        if (chain !== first) {
-          this.#chain.keep(certificate, chain);
-        }
-        return { certificate: chain.certificate };
+        return chain === first ? chain : this.#chain.keep(certificate, chain);
       }
       const isOwn = found.state === 'revoked' && found.at === 0;
       // The first path counts. One whose status is unknown counts before one with a revoked certificate.
@@ -166,7 +163,7 @@ export class ChainCheck {
     }
     return kept === undefined
       ? { refused: { code: 'no_path', why: 'it has no path' } }
-      : this.#resultOf(rule, kept.chain, kept.found);
+      : this.#resultOf(rule, this.#chain.complete(certificate, kept.chain), kept.found);
   }
 
   /** What becomes of a certificate without a path that is good. */

@@ -37,11 +37,21 @@ interface Entry {
   readonly to: number;
 }
 
+/**
+ * The certificate that its source gave, for each one that was made of it with what the client sent. A
+ * request goes on with the made one, which is verified again for as long as its stream is open. What is
+ * kept for a certificate is kept for the first one, so that checks do not add up.
+ */
+const origins = new WeakMap<ClientCertificate, ClientCertificate>();
+
 /** Verifies the chains of client certificates: each once for a set of authorities. */
 export class ChainVerification {
   readonly #authorities: AuthoritySource;
   readonly #intermediates: AuthoritySource | undefined;
+  /** An accepted path by the certificate that the source gave, a refusal by the one that was verified. */
   readonly #byObject = new WeakMap<ClientCertificate, Entry>();
+  /** What `complete()` returned, by the path and the certificate that the source gave. */
+  readonly #completed = new WeakMap<AcceptedChain['path'], WeakMap<ClientCertificate, AcceptedChain>>();
   /**
    * By the thumbprint: a path leads to an authority whatever else a client sends. A resumed TLS session
    * has lost the intermediates: the clients of one authority must not remove the paths of another one, nor
@@ -98,18 +108,25 @@ export class ChainVerification {
    * @param now milliseconds since the epoch
    */
   verify(certificate: ClientCertificate, now: number): ChainOutcome {
-    const known = this.#byObject.get(certificate);
+    const origin = originOf(certificate);
+    const known = this.#byObject.get(origin);
     if (known !== undefined && !('why' in known.outcome) && this.#isCurrent(known, now)) {
       return known.outcome;
     }
-    const entry = withSent(this.#entryOf(certificate, known, now), certificate);
-    this.#byObject.set(certificate, entry);
-    return entry.outcome;
+    const entry = this.#entryOf(certificate, this.#byObject.get(certificate), now);
+    if ('why' in entry.outcome) {
+      this.#byObject.set(certificate, entry);
+      return entry.outcome;
+    }
+    const outcome = this.complete(certificate, entry.outcome);
+    this.#byObject.set(origin, { ...entry, outcome });
+    return outcome;
   }
 
   /**
    * Looks for a path without some certificates, after `verify()` gave one with them: among those
-   * that are configured, that came with the certificate and that are on the path that is kept.
+   * that are configured, that came with the certificate and that are on the path that is kept. Call
+   * `keep()` or `complete()` before you use its certificate.
    *
    * @param avoided thumbprints
    * @param now milliseconds since the epoch
@@ -139,12 +156,28 @@ export class ChainVerification {
 
   /**
    * Keeps another path for a certificate, which `outcomeWithout()` gave just now, and of which no
-   * certificate is revoked.
+   * certificate is revoked. Returns what `complete()` does.
    */
-  keep(certificate: ClientCertificate, outcome: AcceptedChain): void {
+  keep(certificate: ClientCertificate, outcome: AcceptedChain): AcceptedChain {
     const entry = { outcome, generation: this.#generation, ...validityOf(outcome.path) };
     this.#accepted.set(certificate.thumbprint, entry);
-    this.#byObject.set(certificate, withSent(entry, certificate));
+    const complete = this.complete(certificate, outcome);
+    this.#byObject.set(originOf(certificate), { ...entry, outcome: complete });
+    return complete;
+  }
+
+  /**
+   * Returns the chain for one object: its certificate has what came with this one behind the intermediates
+   * of the path. A route may have other authorities, whose path needs others of them, and so may this
+   * policy once one of the path is revoked.
+   */
+  complete(certificate: ClientCertificate, chain: AcceptedChain): AcceptedChain {
+    const ofPath = this.#completed.get(chain.path) ?? new WeakMap<ClientCertificate, AcceptedChain>();
+    this.#completed.set(chain.path, ofPath);
+    const origin = originOf(certificate);
+    const complete = ofPath.get(origin) ?? withSent(chain, certificate);
+    ofPath.set(origin, complete);
+    return complete;
   }
 
   #keyOf(certificate: ClientCertificate): string {
@@ -250,25 +283,29 @@ export class ChainVerification {
   }
 }
 
-/**
- * The entry for one object: its certificate has what came with this one behind the intermediates of the
- * path. A route may have other authorities, whose path needs others of them.
- */
-function withSent(entry: Entry, sent: ClientCertificate): Entry {
-  const { outcome } = entry;
-  if ('why' in outcome) {
-    return entry;
-  }
-  const { certificate, path } = outcome;
+function originOf(certificate: ClientCertificate): ClientCertificate {
+  return origins.get(certificate) ?? certificate;
+}
+
+function withSent(chain: AcceptedChain, sent: ClientCertificate): AcceptedChain {
+  const { certificate, path } = chain;
   const { der } = certificate;
+  const origin = originOf(sent);
   const ofPath = new Set(path.map(({ thumbprint }) => thumbprint));
-  const others = () => sent.intermediates.filter((one) => !ofPath.has(thumbprintOf(one)));
+  // What the source gave counts first: only so many are kept.
+  const others = () => {
+    const all = [...origin.intermediates, ...sent.intermediates].map(
+      (one) => [thumbprintOf(one), one] as const,
+    );
+    return [...new Map(all)].filter(([thumbprint]) => !ofPath.has(thumbprint)).map(([, one]) => one);
+  };
   if (der === undefined || others().length === 0) {
-    return entry;
+    return chain;
   }
   const intermediates = () => [...certificate.intermediates, ...others()];
-  const facts = { verified: true, intermediates };
-  return { ...entry, outcome: { certificate: new ClientCertificate(der, facts), path } };
+  const made = new ClientCertificate(der, { verified: true, intermediates });
+  origins.set(made, origin);
+  return { certificate: made, path };
 }
 
 /** From when and until when all certificates of a path are valid. */
