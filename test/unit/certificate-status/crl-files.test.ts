@@ -3,6 +3,7 @@ import { ECDH } from 'node:crypto';
 import { statSync, utimesSync, writeFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
 import {
   CrlFiles,
   isUsable,
@@ -10,7 +11,14 @@ import {
 } from '../../../packages/core/src/certificate-status/crl-files.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { bits, commonName, identifier, sequence } from '../../support/written-der.js';
-import { hour, pem, withFiles, writeAuthority, writeList } from '../../support/written-status.js';
+import {
+  hour,
+  pem,
+  type Written,
+  withFiles,
+  writeAuthority,
+  writeList,
+} from '../../support/written-status.js';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
 afterEach(() => void vi.useRealTimers());
@@ -127,6 +135,75 @@ describe('the lists of files', () => {
       await files.open(otherKey);
       expect(files.listsOf(otherKey)).toMatchObject({ lists: [{ code: 'wrong_signer' }], isPending: false });
       files.close();
+    });
+  });
+
+  describe('of twenty authorities', () => {
+    const all = Array.from({ length: 20 }, (_, number) =>
+      writeAuthority({ name: commonName(`no ${number}`) }),
+    );
+    const [changed] = all as [Written];
+    const certificates = all.map(({ certificate }) => certificate);
+    const revoke = () => writeList(changed, { thisUpdate: Date.now(), revoked: [[7]] });
+    const isRevoked = (files: CrlFiles) =>
+      tableOf(files.listsOf(changed.certificate).lists[0])?.reasonOf(Buffer.from([7])) !== undefined;
+
+    it('have each name of an issuer parsed once, however many issuers are sent', async () => {
+      await withFiles([...all.map((one) => writeList(one))], async (paths) => {
+        const { files, changes } = filesAt(paths);
+        const { Name } = await x509.load();
+        const parse = vi.spyOn(Name.prototype, 'toJSON');
+        try {
+          await Promise.all([...certificates, otherKey, second.certificate].map((one) => files.open(one)));
+          expect(parse).toHaveBeenCalledTimes(20);
+          await replace(paths[0] as string, revoke(), () => isRevoked(files) && changes.count > 23);
+          expect(parse).toHaveBeenCalledTimes(20);
+        } finally {
+          parse.mockRestore();
+          files.close();
+        }
+      });
+    });
+
+    it.each<[string, (one: Written) => boolean]>([
+      ['in a file each', () => false],
+      ['in one file', () => true],
+    ])('%s, are opened again for the authority of a changed list alone', async (_, isInFirst) => {
+      const contentOf = (first: Uint8Array) =>
+        [
+          first,
+          ...all
+            .slice(1)
+            .filter(isInFirst)
+            .map((one) => lists.get(one) ?? first),
+        ]
+          .map(pem)
+          .join('');
+      const lists = new Map(all.map((one) => [one, writeList(one)]));
+      const others = all.slice(1).filter((one) => !isInFirst(one));
+      const contents = [contentOf(writeList(changed)), ...others.map((one) => writeList(one))];
+      await withFiles(contents, async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await Promise.all(certificates.map((one) => files.open(one)));
+        const before = certificates.map((one) => files.listsOf(one).lists);
+        expect(changes.count).toBe(20);
+        await replace(paths[0] as string, contentOf(revoke()), () => isRevoked(files) && changes.count > 21);
+        expect(changes.count).toBe(22);
+        const after = certificates.map((one) => files.listsOf(one).lists);
+        expect(after.map((list, index) => list === before[index])).toEqual(all.map((one) => one !== changed));
+        files.close();
+      });
+    });
+
+    it('are used no more for an authority whose list has gone', async () => {
+      await withFiles([all.map((one) => pem(writeList(one))).join('')], async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await Promise.all(certificates.map((one) => files.open(one)));
+        const without = all.slice(1).map((one) => pem(writeList(one)));
+        await replace(paths[0] as string, without.join(''), () => changes.count > 40);
+        expect(files.listsOf(changed.certificate)).toEqual({ lists: [], isPending: false });
+        files.close();
+      });
     });
   });
 

@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { readFileSync, type Stats, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
+import { isSameBytes } from '../certificate/der-members.js';
 import { comparableKey } from '../chain/comparable-key.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
-import { type Crl, type CrlHead, isOfIssuer, openCrl, readCrlHead } from './crl.js';
+import { type Crl, type CrlHead, openCrl, readCrlHead } from './crl.js';
+import { HeadsByName } from './heads-by-name.js';
 import type { StatusReason } from './status-reason.js';
 
 /** Seconds between two looks at the files. */
@@ -46,7 +48,9 @@ export interface ListsOfIssuer {
 /** The revocation lists of files, which are read again when they change. */
 export class CrlFiles {
   readonly #rules: CrlFileRules;
+  /** By the path of the file. */
   readonly #heads: Map<string, readonly CrlHead[]>;
+  readonly #byName: HeadsByName;
   readonly #states = new Map<string, string>();
   /** Counts the times that files were read. */
   #version = 0;
@@ -68,6 +72,7 @@ export class CrlFiles {
   constructor(rules: CrlFileRules) {
     this.#rules = rules;
     this.#heads = new Map(rules.paths.map((path) => [path, this.#readAtStart(path)]));
+    this.#byName = new HeadsByName(this.#allHeads());
     this.#schedule();
   }
 
@@ -92,7 +97,7 @@ export class CrlFiles {
     if (opened !== undefined) {
       return { lists: opened.lists, isPending: false };
     }
-    const heads = this.#headsOf(issuer);
+    const heads = this.#byName.of(issuer.subjectName);
     const key = comparableKey(issuer);
     const lists = heads.flatMap((head) => this.#usable.get(head)?.get(key) ?? []);
     return { lists, isPending: lists.length < heads.length };
@@ -113,7 +118,7 @@ export class CrlFiles {
       // A file may be read again meanwhile.
       version = this.#version;
       const before = this.#opened.peek(key);
-      heads = this.#headsOf(issuer);
+      heads = this.#byName.of(issuer.subjectName);
       lists = await Promise.all(heads.map((head) => listIn(before, head) ?? openCrl(head, issuer)));
     } while (version !== this.#version);
     this.#opened.set(key, { issuer, heads, lists });
@@ -126,8 +131,8 @@ export class CrlFiles {
     this.#rules.onChange();
   }
 
-  #headsOf(issuer: PathCertificate): readonly CrlHead[] {
-    return [...this.#heads.values()].flat().filter((head) => isOfIssuer(head, issuer));
+  #allHeads(): readonly CrlHead[] {
+    return [...this.#heads.values()].flat();
   }
 
   #readAtStart(path: string): readonly CrlHead[] {
@@ -158,47 +163,67 @@ export class CrlFiles {
   }
 
   async #look(): Promise<void> {
-    let hasChanged = false;
+    const changed: CrlHead[] = [];
     for (const path of this.#rules.paths) {
       const state = await stateOf(path);
-      if (state !== this.#states.get(path) && (await this.#readAgain(path))) {
-        hasChanged = true;
+      const changedHere = state === this.#states.get(path) ? undefined : await this.#readAgain(path);
+      if (changedHere !== undefined) {
+        changed.push(...changedHere);
         this.#states.set(path, state);
       }
     }
-    if (hasChanged) {
+    if (changed.length > 0) {
       // The old lists are used until the new ones are open. An issuer that has signed none is looked at when
       // it is needed again: there may be many of the name of an authority, each with a key of its own.
+      const names = this.#byName.namesOf(changed);
       for (const [key, { issuer, lists }] of [...this.#opened.entries()]) {
+        if (!names.has(issuer.subjectName)) {
+          continue;
+        }
         if (lists.some(isUsable)) {
           await this.#openAll(issuer);
         } else {
           this.#opened.delete(key);
         }
       }
-      const heads = new Set([...this.#heads.values()].flat());
+      const heads = new Set(this.#allHeads());
       this.#usable = new Map([...this.#usable].filter(([head]) => heads.has(head)));
       // Also for the issuers that were dropped before.
       this.#rules.onChange();
     }
   }
 
-  async #readAgain(path: string): Promise<boolean> {
-    let heads: ReturnType<typeof readHeads>;
+  /** Returns the lists that came and those that went; `undefined` if the file can't be read again. */
+  async #readAgain(path: string): Promise<readonly CrlHead[] | undefined> {
+    let read: ReturnType<typeof readHeads>;
     try {
-      heads = readHeads(await readFile(path), this.#rules.maxSize);
+      read = readHeads(await readFile(path), this.#rules.maxSize);
     } catch (error) {
-      heads = { why: explainFileError(error) };
+      read = { why: explainFileError(error) };
     }
-    if ('why' in heads) {
-      const { why } = heads;
+    if ('why' in read) {
+      const { why } = read;
       this.#rules.onFailure(`${path} can not be read again, the lists read before are still used: ${why}`);
-      return false;
+      return undefined;
     }
+    const before = this.#heads.get(path) ?? [];
+    const heads = keepKnown(read, before);
     this.#heads.set(path, heads);
+    this.#byName.replace(this.#allHeads());
     this.#version += 1;
-    return true;
+    const [old, current] = [new Set(before), new Set(heads)];
+    return [...before.filter((head) => !current.has(head)), ...heads.filter((head) => !old.has(head))];
   }
+}
+
+/** Puts the lists that were read before in place of equal ones: they need not be opened again. */
+function keepKnown(heads: readonly CrlHead[], before: readonly CrlHead[]): readonly CrlHead[] {
+  const signatureOf = ({ parts }: CrlHead): string => Buffer.from(parts.signature).toString('latin1');
+  const known = new Map(before.map((head) => [signatureOf(head), head]));
+  return heads.map((head) => {
+    const earlier = known.get(signatureOf(head));
+    return earlier !== undefined && isSameBytes(earlier.der, head.der) ? earlier : head;
+  });
 }
 
 /** The lists of one issuer. */

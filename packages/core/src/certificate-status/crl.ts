@@ -126,11 +126,6 @@ export function readCrlHead(der: Uint8Array): CrlHead | StatusReason {
     : notList;
 }
 
-/** Whether a list says that it is of this issuer. */
-export function isOfIssuer({ issuer: name }: CrlHead, issuer: PathCertificate): boolean {
-  return isSubjectOf(name, issuer);
-}
-
 /**
  * Verifies the signature of a list, then reads the rest of it. Resolves with why not for a list
  * that can't be used. Never rejects.
@@ -139,7 +134,7 @@ export function isOfIssuer({ issuer: name }: CrlHead, issuer: PathCertificate): 
  */
 export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<Crl | StatusReason> {
   const { parts, thisUpdate, nextUpdate } = head;
-  if (!isOfIssuer(head, issuer)) {
+  if (!isSubjectOf(head.issuer, issuer)) {
     return { code: 'wrong_signer', why: 'it is of another issuer' };
   }
   const { algorithm, signed, signature } = parts;

@@ -7,16 +7,21 @@ import { comparableName, type PathCertificate } from '../chain/path-certificate.
  * an authority may have several certificates for one key, each with a spelling of its own.
  */
 export function isSubjectOf(name: Uint8Array, { subject, subjectName }: PathCertificate): boolean {
-  if (isSameBytes(name, subject)) {
-    return true;
-  }
+  return isSameBytes(name, subject) || readComparableName(name) === subjectName;
+}
+
+/**
+ * Returns a name as text that is equal for all spellings that count as equal; `undefined` for a name that
+ * no certificate of a path has, as it can't be read or costs too much to read.
+ */
+export function readComparableName(name: Uint8Array): string | undefined {
   const cost = measureParsingCost(name);
   if ((cost.why ?? explainTooCostly([cost])) !== undefined) {
-    return false;
+    return undefined;
   }
   try {
-    return comparableName(name) === subjectName;
+    return comparableName(name);
   } catch {
-    return false;
+    return undefined;
   }
 }

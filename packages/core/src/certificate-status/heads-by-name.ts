@@ -1,0 +1,64 @@
+import type { CrlHead } from './crl.js';
+import { readComparableName } from './subject-name.js';
+
+/**
+ * The revocation lists of files, found by the name of their issuer in any spelling that counts as equal
+ * (RFC 5280 §7.1). Each name is parsed once, however often its lists change.
+ */
+export class HeadsByName {
+  #heads: Iterable<CrlHead>;
+  /** By the comparable name. Undefined until it is needed: `x509` may not be loaded before. */
+  #found: Map<string, CrlHead[]> | undefined;
+  /** The comparable name of each name, by its bytes. */
+  #names = new Map<string, string | undefined>();
+
+  constructor(heads: Iterable<CrlHead>) {
+    this.#heads = heads;
+  }
+
+  /** Takes all lists of now in place of those before. */
+  replace(heads: Iterable<CrlHead>): void {
+    this.#heads = heads;
+    this.#found = undefined;
+  }
+
+  /** The lists of an issuer, by its `subjectName`. */
+  of(name: string): readonly CrlHead[] {
+    this.#found ??= this.#find();
+    return this.#found.get(name) ?? [];
+  }
+
+  /** The comparable names of the issuers of lists. */
+  namesOf(heads: Iterable<CrlHead>): ReadonlySet<string> {
+    return new Set([...heads].map((head) => this.#nameOf(head)).filter((name) => name !== undefined));
+  }
+
+  #find(): Map<string, CrlHead[]> {
+    const found = new Map<string, CrlHead[]>();
+    const names = new Map<string, string | undefined>();
+    for (const head of this.#heads) {
+      const name = this.#nameOf(head);
+      names.set(bytesOf(head), name);
+      if (name !== undefined) {
+        const ofName = found.get(name) ?? [];
+        ofName.push(head);
+        found.set(name, ofName);
+      }
+    }
+    // Names of lists that are no longer there are forgotten.
+    this.#names = names;
+    return found;
+  }
+
+  #nameOf(head: CrlHead): string | undefined {
+    const bytes = bytesOf(head);
+    if (!this.#names.has(bytes)) {
+      this.#names.set(bytes, readComparableName(head.issuer));
+    }
+    return this.#names.get(bytes);
+  }
+}
+
+function bytesOf({ issuer }: CrlHead): string {
+  return Buffer.from(issuer.buffer, issuer.byteOffset, issuer.length).toString('latin1');
+}
