@@ -143,13 +143,11 @@ export class ProofRecorder {
   }
 
   async #call(name: string, ttl: number): Promise<unknown> {
+    this.#checkLimits();
     try {
-      this.#checkLimits();
       return await this.#ask(name, ttl);
     } catch (error) {
-      if (!(error instanceof TooManyCalls || error instanceof StalledStore)) {
-        this.#failure = error;
-      }
+      this.#failure = error;
       throw error;
     }
   }
@@ -194,10 +192,9 @@ export class ProofRecorder {
     return size >= this.#maxUnanswered || size + this.#lost.size >= this.#maxUnanswered * MAX_MINUTES;
   }
 
+  /** The next trial comes a while after each call that was made, and after each that was given up. */
   #delayTrial(): void {
-    if (this.#isFull) {
-      this.#nextTrial = performance.now() + TRIAL_INTERVAL;
-    }
+    this.#nextTrial = performance.now() + TRIAL_INTERVAL;
   }
 
   #checkLimits(): void {
