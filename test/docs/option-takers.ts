@@ -103,6 +103,7 @@ export const ofResourceServer: Taker = {
 /** What an option needs beside it to be looked at, by its path. */
 export const beside: Readonly<Record<string, object>> = {
   issuers: { issuer: undefined, clientId: undefined, clientSecret: undefined },
+  tokens: { sharedCache: undefined },
   'cache.refreshAhead': { cache: { maxAge: 86_400 } },
   'revocations.secret': {
     revocations: { channel: ofFleet, secret },

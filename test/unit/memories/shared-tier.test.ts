@@ -1,7 +1,9 @@
 // What two resource servers may learn from each other through the shared tier, and what they believe of it.
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto';
 import {
+  activeTokenPolicy,
   createResourceServer,
+  type IssuerOptions,
   introspection,
   type ResourceServerOptions,
   type TokenSource,
@@ -10,6 +12,7 @@ import { createTestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createSeal } from '../../../packages/core/src/shared/sealing.js';
 import { audience } from '../../support/audience.js';
+import { createIssuer } from '../../support/log-process.js';
 import {
   boundClaims,
   gate,
@@ -115,6 +118,36 @@ describe('an answer of the shared tier serves only where every part of its key i
     }
     // The last one learns from the second.
     expect(server.asked).toHaveLength(3);
+  });
+
+  it('a JWT of one issuer in a list is never looked for or kept, also where it is introspected', async () => {
+    const issuer = await createIssuer();
+    const {
+      certificate: _certificate,
+      floodGuard: _floodGuard,
+      ...jwts
+    } = issuer.forJwtsAndQuestions as ResourceServerOptions;
+    const other = {
+      issuer: 'https://opaque.example.com',
+      audience,
+      clientId: 'api',
+      clientSecret: 'a-secret',
+    };
+    const store = { get: vi.fn(async () => undefined), set: vi.fn(async () => true) };
+    const lock = { acquire: vi.fn(async () => true), release: vi.fn(async () => undefined) };
+    const resourceServer = createResourceServer({
+      certificate: () => issuer.kit.certificate,
+      floodGuard: false,
+      issuers: [jwts as IssuerOptions, other],
+      sharedCache: { store, lock, secret },
+    });
+    const request = requestWith(await issuer.jwt());
+    const authorization = await resourceServer.authorize(request);
+    await resourceServer.require(request, authorization, activeTokenPolicy);
+    for (const used of [store.get, store.set, lock.acquire, lock.release]) {
+      expect(used).not.toHaveBeenCalled();
+    }
+    await resourceServer.close();
   });
 
   it('another secret: its own authorization server is asked', async () => {

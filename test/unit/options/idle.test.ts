@@ -1,6 +1,6 @@
 // An option that would do nothing, as what it needs is missing or what stands next to it leaves it no work, is refused at
 // start-up: no option is ever ignored without a word.
-import { ConfigurationError } from '@mtls-bound/core';
+import { ConfigurationError, introspection, jwtAccessTokens } from '@mtls-bound/core';
 import { expect, it } from 'vitest';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
 import { MemoryLog } from '../../support/memory-log.js';
@@ -13,6 +13,15 @@ const store = { get: async () => undefined, set: async () => undefined };
 const lock = { acquire: async () => true, release: async () => undefined };
 const proofs = { add: async () => true };
 const authorizationServerMetadata = { introspection_endpoint: 'https://as.example.com/introspect' };
+const authorizationServer = { issuer: good.issuer, clientId: 'api', clientSecret: 'a-secret' };
+const ofList = { issuer: undefined, clientId: undefined, clientSecret: undefined };
+const other = { ...authorizationServer, issuer: 'https://other.example.com' };
+const jwts = { issuer: 'https://jwts.example.com', tokens: jwtAccessTokens() };
+const jwtsToo = { ...authorizationServer, tokens: jwtAccessTokens({ introspection: introspection() }) };
+const sharedCache = { store, secret, lock };
+const keepsNothing = 'nothing next to cache.maxAge: 0, which keeps no answer, got both';
+const sharesNothing =
+  'nothing next to jwtAccessTokens(), with which each process validates tokens itself, got both';
 const origin = 'https://api.example.com';
 const either = 'revocations.log or revocations.channel';
 
@@ -63,6 +72,35 @@ it.each<[option: string, idle: object, why: string, atWork: readonly object[]]>(
     [{ cache: { maxAge: 1, staleIfError: 60 } }],
   ],
   [
+    'cache.maxEntries',
+    { cache: { maxAge: 0, maxEntries: 5 } },
+    keepsNothing,
+    [{ cache: { maxAge: 0.001, maxEntries: 5 } }],
+  ],
+  [
+    'cache.maxSize',
+    { cache: { maxAge: 0, maxSize: 65_536 } },
+    keepsNothing,
+    [{ cache: { maxSize: 65_536 } }, { cache: { maxAge: 0 } }],
+  ],
+  [
+    'sharedCache',
+    { sharedCache, tokens: jwtAccessTokens() },
+    sharesNothing,
+    [
+      { sharedCache },
+      // A function of the user's own may return what introspection() made, and createTestKit() has one.
+      { sharedCache, tokens: () => async () => 'token_inactive' },
+    ],
+  ],
+  ['sharedCache', { sharedCache, tokens: jwtsToo.tokens }, sharesNothing, []],
+  [
+    'sharedCache',
+    { ...ofList, sharedCache, issuers: [jwtsToo, jwts] },
+    sharesNothing,
+    [{ ...ofList, sharedCache, issuers: [authorizationServer, jwts] }],
+  ],
+  [
     'dpop.timeout',
     { dpop: { origin, timeout: 1 } },
     'dpop.store next to it, got nothing there',
@@ -79,6 +117,25 @@ it.each<[option: string, idle: object, why: string, atWork: readonly object[]]>(
     { authorizationServerMetadata, authorizationServerMetadataMaxAge: 60 },
     'nothing next to authorizationServerMetadata, which are not read again, got both',
     [{ authorizationServerMetadataMaxAge: 60 }],
+  ],
+  [
+    'authorizationServerMetadataMaxAge',
+    {
+      ...ofList,
+      authorizationServerMetadataMaxAge: 60,
+      issuers: [
+        { ...authorizationServer, authorizationServerMetadata },
+        { ...other, authorizationServerMetadata },
+      ],
+    },
+    'nothing next to authorizationServerMetadata of each issuer, which are not read again, got both',
+    [
+      {
+        ...ofList,
+        authorizationServerMetadataMaxAge: 60,
+        issuers: [{ ...authorizationServer, authorizationServerMetadata }, other],
+      },
+    ],
   ],
   [
     'selectIssuer',

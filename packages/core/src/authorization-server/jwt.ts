@@ -92,6 +92,14 @@ export const jwtAccessTokensOptions = optionGroup({
   introspection: optional(functionLike<TokenSource>('introspection()')),
 });
 
+/** What `jwtAccessTokens()` has returned. */
+const jwtSources = new WeakSet<TokenSource>();
+
+/** Returns whether `jwtAccessTokens()` made the source. Each process validates such tokens itself. */
+export function isJwtSource(source: TokenSource): boolean {
+  return jwtSources.has(source);
+}
+
 /** Options of `jwtAccessTokens()`. */
 export interface JwtAccessTokensOptions extends OptionsOf<typeof jwtAccessTokensOptions> {}
 
@@ -191,6 +199,7 @@ export function jwtAccessTokens(...args: [options?: JwtAccessTokensOptions]): To
     };
     return Object.assign(read, { kind, introspect, ready: allReady });
   };
+  jwtSources.add(source);
   return Object.assign(source, { needs: Object.freeze(['jwks_uri', ...(introspection?.needs ?? [])]) });
 }
 

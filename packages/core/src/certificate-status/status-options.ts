@@ -92,7 +92,8 @@ export const certificateStatusOptions = optionGroup({
    */
   timeout: seconds({ min: 0.05, max: 60, default: 5 }),
   /**
-   * Bytes of a revocation list. All lists that were fetched take sixteen times as many at most.
+   * Bytes of a revocation list. All lists that were fetched take sixteen times as many at most. An
+   * OCSP answer may have as many too, but never more than 65,535.
    * Default 10,485,760; from 1,024 to 104,857,600.
    */
   maxSize: wholeNumber({ min: 1_024, max: 104_857_600, default: 10_485_760 }),

@@ -34,12 +34,17 @@ export async function decide(
   // The shared cache and the channel for revocations would be used, so they are left out.
   const { issuers, selectIssuer: _, sharedCache: _store, revocations: _channel, ...more } = options;
   const one = issuers?.find(({ issuer }) => issuer === claims.iss) ?? issuers?.[0];
+  // No metadata are read. The maximum age may be for another issuer, next to the given metadata of this one.
+  const {
+    authorizationServerMetadata: _metadata,
+    authorizationServerMetadataMaxAge: _maxAge,
+    ...own
+  } = { ...more, ...one };
   const named = one?.issuer ?? more.issuer ?? MTLS_BOUND_ISSUER;
   const audience = one?.audience ?? more.audience ?? MTLS_BOUND_AUDIENCE?.split(' ');
   const issuer = named ?? (typeof claims.iss === 'string' ? claims.iss : 'https://issuer.invalid');
   const server = createResourceServer({
-    ...more,
-    ...one,
+    ...own,
     // Without store, nonce and prefix: the doctor makes the proof itself.
     ...(more.dpop !== undefined && {
       dpop: {

@@ -1,5 +1,5 @@
 import type { SharedLock, SharedStore } from '../cache/shared-cache.js';
-import { createMismatch, createMissingRequirement } from '../shared/option-errors.js';
+import { createConflict, createMismatch, createMissingRequirement } from '../shared/option-errors.js';
 import {
   type OptionReader,
   type OptionsOf,
@@ -33,12 +33,13 @@ export const cacheOptions = optionGroup({
   }),
   /**
    * Number of active tokens in the cache. Beyond it, the least recently used token is removed.
-   * Default 10,000; from 1 to 10,000,000.
+   * Refused with `maxAge: 0`. Default 10,000; from 1 to 10,000,000.
    */
   maxEntries: wholeNumber({ min: 1, max: 10_000_000, default: 10_000 }),
   /**
    * Bytes of memory that the active tokens in the cache may take, by an estimate. Beyond it, the
-   * least recently used token is removed. Default 67,108,864; from 65,536 to 17,179,869,184.
+   * least recently used token is removed. Refused with `maxAge: 0`. Default 67,108,864; from 65,536 to
+   * 17,179,869,184.
    */
   maxSize: wholeNumber({ min: 65_536, max: 17_179_869_184, default: 67_108_864 }),
   /**
@@ -101,23 +102,32 @@ export const sharedCacheOptions = optionGroup({
 /** A tier of the cache that processes share. */
 export interface SharedCacheOptions extends OptionsOf<typeof sharedCacheOptions> {}
 
-/** Reads the group `sharedCache`. Throws `ConfigurationError`. */
+/**
+ * Reads the group `sharedCache`. Throws `ConfigurationError`.
+ *
+ * @param isIntrospecting whether an issuer may introspect the tokens that a process does not know
+ */
 export function resolveSharedCache(
   given: OptionReader<typeof sharedCacheOptions>,
+  isIntrospecting: boolean,
 ): SettingsOf<typeof sharedCacheOptions> {
   const settings = given.settings();
+  if (!isIntrospecting) {
+    throw createConflict(given.path, 'jwtAccessTokens(), with which each process validates tokens itself');
+  }
   if (!given.isUnwritten('lockTimeout') && settings.lock === undefined) {
     throw createMissingRequirement(given.pathOf('lockTimeout'), given.pathOf('lock'));
   }
   return settings;
 }
 
-/** Throws `ConfigurationError` for a setting that another one leaves without effect. */
-export function requireUsefulTimes({
-  maxAge,
-  refreshAhead,
-  staleIfError,
-}: SettingsOf<typeof cacheOptions>): void {
+/**
+ * Reads the group `cache`. Throws `ConfigurationError` for a setting that another one leaves without
+ * effect.
+ */
+export function resolveCache(given: OptionReader<typeof cacheOptions>): SettingsOf<typeof cacheOptions> {
+  const settings = given.settings();
+  const { maxAge, refreshAhead, staleIfError } = settings;
   if (refreshAhead > 0 && refreshAhead >= maxAge / 2) {
     throw createMismatch(
       'cache.refreshAhead',
@@ -126,10 +136,13 @@ export function requireUsefulTimes({
     );
   }
   if (staleIfError > 0 && maxAge === 0) {
-    throw createMismatch(
-      'cache.staleIfError',
-      '0 next to cache.maxAge: 0, which keeps no answer',
-      String(staleIfError),
-    );
+    throw createMismatch('cache.staleIfError', `0 next to ${KEEPS_NOTHING}`, String(staleIfError));
   }
+  const unused = (['maxEntries', 'maxSize'] as const).find((name) => !given.isUnwritten(name));
+  if (unused !== undefined && maxAge === 0) {
+    throw createConflict(given.pathOf(unused), KEEPS_NOTHING);
+  }
+  return settings;
 }
+
+const KEEPS_NOTHING = 'cache.maxAge: 0, which keeps no answer';

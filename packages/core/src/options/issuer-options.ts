@@ -168,6 +168,7 @@ export const httpOptions = optionGroup({
   /**
    * Replaces node-fetch and its connections. The limits of time and size still apply. Not next to
    * `agent`, `ca`, `tlsClientAuth()` or `selfSignedTlsClientAuth()`, which it would not use.
+   * `MTLS_BOUND_CA_FILE` is not used either: it may be set for another part of the process.
    * Default: node-fetch.
    */
   fetch: optional(functionLike<typeof globalThis.fetch>('a function like fetch'), {
@@ -207,7 +208,8 @@ export const issuerOptions = optionGroup({
   issuer: optional(issuerUrl, { requiredInWords: '', environment: 'MTLS_BOUND_ISSUER' }),
   /**
    * Seconds after which the discovered metadata are read again, in the background. Not next to
-   * `authorizationServerMetadata`. Default 3,600; from 1 to 86,400.
+   * `authorizationServerMetadata`, nor to `issuers` that each have their own. Default 3,600; from 1 to
+   * 86,400.
    */
   authorizationServerMetadataMaxAge: seconds({ min: 1, max: 86_400, default: 3_600 }),
   /**

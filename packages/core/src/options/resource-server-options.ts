@@ -1,4 +1,5 @@
 import type { FloodRules } from '../authorization-server/flood-guard.js';
+import { isJwtSource } from '../authorization-server/jwt.js';
 import type { CertificateSource } from '../certificate/client-certificate.js';
 import { tlsSocket } from '../certificate/tls-socket.js';
 import {
@@ -54,7 +55,7 @@ import { propertyName } from './authorization-property.js';
 import {
   type CacheOptions,
   cacheOptions,
-  requireUsefulTimes,
+  resolveCache,
   resolveSharedCache,
   type SharedCacheOptions,
   sharedCacheOptions,
@@ -188,7 +189,10 @@ export const resourceServerOptions = optionGroup({
   }),
   /** How long answers of the authorization server are used, and how many are kept. Default `{}`. */
   cache: nestedGroup<typeof cacheOptions, CacheOptions>(cacheOptions),
-  /** A second tier of the cache, shared by the processes of a fleet. Default: none. */
+  /**
+   * A second tier of the cache, shared by the processes of a fleet, for answers of `introspection()`.
+   * Refused if each issuer has `jwtAccessTokens()`. Default: none.
+   */
   sharedCache: optional(
     nestedRule<SettingsOf<typeof sharedCacheOptions>, SharedCacheOptions>(sharedCacheOptions),
   ),
@@ -295,8 +299,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
   const issuers = resolveIssuers(given);
   const binding = given.get('binding');
   const profileName = given.get('profile');
-  const cache = given.get('cache');
-  requireUsefulTimes(cache);
+  const cache = resolveCache(given.nested('cache'));
   const metadata = given.isUnwritten('resourceMetadata')
     ? undefined
     : (given.nested('resourceMetadata').settings() as SettingsOf<typeof resourceMetadataOptions>);
@@ -325,7 +328,7 @@ export function resolveSettings(options: unknown, environment: NodeJS.ProcessEnv
     cache,
     sharedCache: given.isUnwritten('sharedCache')
       ? undefined
-      : resolveSharedCache(given.nested('sharedCache')),
+      : resolveSharedCache(given.nested('sharedCache'), !issuers.every(({ tokens }) => isJwtSource(tokens))),
     revocations: resolveRevocations(given.nested('revocations'), cache, !given.isUnwritten('sharedCache')),
     floodGuard: given.isExactly('floodGuard', false)
       ? undefined
@@ -414,6 +417,15 @@ function resolveIssuers(given: ResourceServerReader): readonly IssuerSettings[] 
   const repeated = names.find((name, index) => names.indexOf(name) !== index);
   if (repeated !== undefined) {
     throw createMismatch('issuers', 'each issuer once', `${repeated} twice`);
+  }
+  const isDiscovered = issuers.some(
+    ({ authorizationServerMetadata }) => authorizationServerMetadata === undefined,
+  );
+  if (!isDiscovered && !given.isUnwritten('authorizationServerMetadataMaxAge')) {
+    throw createConflict(
+      'authorizationServerMetadataMaxAge',
+      'authorizationServerMetadata of each issuer, which are not read again',
+    );
   }
   return Object.freeze(issuers);
 }
