@@ -287,9 +287,10 @@ export function statusByLists(
   lists: readonly (string | Uint8Array)[],
   clockTolerance = 0,
   configured: readonly Written[] = [],
+  anchors: readonly Written[] = path.slice(-1),
 ): Promise<PathStatus> {
   const crlSigners = new CrlSigners(() => ({
-    authorities: groupBySubject(path.slice(-1).map(({ certificate }) => certificate)),
+    authorities: groupBySubject(anchors.map(({ certificate }) => certificate)),
     intermediates: groupBySubject(configured.map(({ certificate }) => certificate)),
     generation: 1,
   }));

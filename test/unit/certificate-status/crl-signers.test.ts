@@ -6,6 +6,7 @@ import {
   type CertificatesBySubject,
   groupBySubject,
 } from '../../../packages/core/src/chain/path-building.js';
+import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { bits, commonName, extension } from '../../support/written-der.js';
 import {
   defaultSettings,
@@ -36,7 +37,8 @@ const statusBy = (
   configured: readonly Written[],
   lists: readonly Buffer[] = [ofRoot, byRolled],
   ofPath: readonly Written[] = path,
-) => statusByLists(ofPath, lists, 0, configured);
+  anchors?: readonly Written[],
+) => statusByLists(ofPath, lists, 0, configured, anchors);
 
 describe('a list by another key of the authority', () => {
   it('counts if its certificate is configured, valid and not revoked', async () => {
@@ -111,6 +113,120 @@ describe('a list by another key of the authority', () => {
     const other = Buffer.from([0x82, 0x01, 0xff]);
     const ofAuthorities = writeList(authority, { signer: rolled, extensions: [issuedFor(other)] });
     expect(await statusBy([rolled], [ofRoot, ofAuthorities])).toMatchObject({ state: 'unknown' });
+  });
+});
+
+describe('what a list by a key for lists alone revokes is revoked', () => {
+  const revoking = (signer = rolled) => writeList(authority, { signer, revoked: [[9]] });
+  const own = writeList(authority);
+  const otherRoot = writeAuthority({ name: commonName('other root'), extensions: forBoth });
+  const crossed = writeAuthority({ issuer: otherRoot, serial: [7], keyOf: authority, extensions: forBoth });
+  const ofOtherRoot = writeList(otherRoot);
+
+  it('whichever trust anchor the client chose, and nothing else follows from the list there', async () => {
+    const statusCrossed = (...lists: readonly Buffer[]) =>
+      statusBy([rolled], [ofRoot, ofOtherRoot, ...lists], [leaf, crossed, otherRoot], [root, otherRoot]);
+    expect(await statusCrossed(own)).toMatchObject({ state: 'good' });
+    expect(await statusCrossed(own, revoking())).toMatchObject({ state: 'revoked', at: 0 });
+    expect(await statusCrossed(byRolled)).toMatchObject({ state: 'unknown', at: 0, code: 'wrong_signer' });
+  });
+
+  it('while the status of its certificate is unknown, and nothing else follows from the list', async () => {
+    expect(await statusBy([rolled], [own, revoking()])).toMatchObject({ state: 'revoked', at: 0 });
+    expect(await statusBy([rolled], [byRolled])).toMatchObject({ state: 'unknown', at: 0 });
+    // The certificate of the authority was issued by another key of the root, which has a list.
+    const renewedRoot = writeAuthority({ name: commonName('root'), extensions: forBoth });
+    const renewed = writeAuthority({
+      issuer: renewedRoot,
+      serial: [7],
+      keyOf: authority,
+      extensions: forBoth,
+    });
+    const status = (...lists: readonly Buffer[]) =>
+      statusBy(
+        [rolled],
+        [writeList(renewedRoot), own, ...lists],
+        [leaf, renewed, renewedRoot],
+        [root, renewedRoot],
+      );
+    expect(await status()).toMatchObject({ state: 'good' });
+    expect(await status(revoking())).toMatchObject({ state: 'revoked', at: 0 });
+  });
+
+  it('also if another signer of unknown status revokes its certificate', async () => {
+    const another = writeAuthority({
+      name: commonName('root'),
+      issuer: root,
+      serial: [41],
+      extensions: forLists,
+    });
+    const lists = [writeList(root, { signer: another, revoked: [[8]] }), own, revoking()];
+    expect(await statusBy([rolled, another], lists)).toMatchObject({ state: 'revoked', at: 0 });
+    // Its status is known now: that the signer is revoked, too.
+    expect(await statusBy([rolled, another], [ofRoot, ...lists])).toMatchObject({ state: 'good' });
+    // On a path to another trust anchor, too.
+    const crossedPath = [leaf, crossed, otherRoot];
+    expect(
+      await statusBy([rolled, another], [ofRoot, ofOtherRoot, ...lists], crossedPath, [root, otherRoot]),
+    ).toMatchObject({ state: 'good' });
+  });
+
+  it.each<[string, Written, Buffer]>([
+    ['is revoked', rolled, writeList(root, { revoked: [[8]] })],
+    [
+      'has expired',
+      writeAuthority({ issuer: root, serial: [8], extensions: forLists, notAfter: Date.now() - 1_000 }),
+      ofRoot,
+    ],
+    [
+      'has no path to a trust anchor',
+      writeAuthority({ issuer: writeAuthority({ name: commonName('root') }), extensions: forLists }),
+      ofRoot,
+    ],
+    ['signs certificates too', writeAuthority({ issuer: root, serial: [8], extensions: forBoth }), ofRoot],
+  ])('unless its certificate %s', async (_title, signer, ofAnchor) => {
+    const lists = [ofAnchor, own, revoking(signer)];
+    expect(await statusBy([signer], lists)).toMatchObject({ state: 'good' });
+    const crossedPath = [leaf, crossed, otherRoot];
+    expect(await statusBy([signer], [...lists, ofOtherRoot], crossedPath, [root, otherRoot])).toMatchObject({
+      state: 'good',
+    });
+  });
+
+  it('while the list about its certificate is still being read', async () => {
+    const lists = [ofRoot, own, revoking(belowUpper), writeList(upper, { revoked: [[12]] })];
+    const current = {
+      authorities: groupBySubject([root.certificate]),
+      intermediates: groupBySubject([belowUpper, upper].map(({ certificate }) => certificate)),
+      generation: 1,
+    };
+    const known = new CrlSigners(() => current);
+    let isPathKnown = false;
+    const crlSigners = {
+      get generation() {
+        return isPathKnown ? 2 : 1;
+      },
+      othersOf: (issuer: PathCertificate) => known.othersOf(issuer),
+      pathOf: (...of: Parameters<CrlSigners['pathOf']>) => (isPathKnown ? known.pathOf(...of) : undefined),
+      anyPathOf: () => undefined,
+    };
+    await withFiles(lists, async (crlFiles) => {
+      const statusChecker = createStatusChecker(
+        { ...defaultSettings, crlFiles },
+        () => 0,
+        () => undefined,
+        { crlSigners },
+      );
+      const certificates = path.map(({ certificate }) => certificate);
+      // Opens the lists of the issuers of this path alone.
+      await statusChecker.prepare(certificates);
+      expect(statusChecker.statusOf(certificates, Date.now())).toMatchObject({ state: 'good' });
+      isPathKnown = true;
+      expect(statusChecker.statusOf(certificates, Date.now())).toMatchObject({ state: 'revoked', at: 0 });
+      await statusChecker.prepare(certificates);
+      expect(statusChecker.statusOf(certificates, Date.now())).toMatchObject({ state: 'good' });
+      statusChecker.close();
+    });
   });
 });
 
@@ -252,6 +368,10 @@ describe('eight keys for lists alone on each of three levels', () => {
               paths += 1;
               return crlSigners.pathOf(...of);
             },
+            anyPathOf: (...of) => {
+              paths += 1;
+              return crlSigners.anyPathOf(...of);
+            },
           },
         },
       );
@@ -297,6 +417,15 @@ describe('CrlSigners', () => {
     const { signers } = use([authority, ...many]);
     const found = signers.othersOf(authority.certificate);
     expect(found).toEqual(many.slice(0, 8).map(({ certificate }) => certificate));
+  });
+
+  it('finds a path to any of the trust anchors, and no other', () => {
+    const { signers, current } = use([rolled]);
+    const find = () => signers.anyPathOf(rolled.certificate, Date.now());
+    expect(find()?.path).toEqual([rolled.certificate, root.certificate]);
+    current.authorities = groupBySubject([foreignRoot.certificate]);
+    current.generation = 2;
+    expect(find()).toBeUndefined();
   });
 
   it('keeps a path until it ends, or the certificates change', () => {

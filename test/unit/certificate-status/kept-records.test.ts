@@ -62,7 +62,7 @@ function start({ maxSize = defaultSettings.maxSize } = {}) {
     onChange: () => undefined,
     report: () => undefined,
   } as never);
-  const signers = { accepts: () => false };
+  const signers = { weightOf: () => 'nothing' as const };
   return {
     asked,
     answers,

@@ -10,6 +10,7 @@ import type {
 } from '../../../packages/core/src/certificate-status/status-fetcher.js';
 import type { CertificateStatusSettings } from '../../../packages/core/src/certificate-status/status-options.js';
 import { StatusError } from '../../../packages/core/src/certificate-status/status-reason.js';
+import type { AcceptedSigners } from '../../../packages/core/src/certificate-status/status-source.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { deferred } from '../../support/deferred.js';
 import {
@@ -442,7 +443,8 @@ describe('an OCSP responder', () => {
 
 /** Lists by the keys of these certificates count, too. */
 const signedBy = (...signers: Written[]) => ({
-  accepts: (one: PathCertificate) => signers.some(({ certificate }) => certificate === one),
+  weightOf: (one: PathCertificate) =>
+    signers.some(({ certificate }) => certificate === one) ? ('all' as const) : ('nothing' as const),
 });
 
 describe('a revocation list at a URI', () => {
@@ -598,9 +600,9 @@ describe('a revocation list at a URI', () => {
         rest.answers.set(uri, given);
         await source.prepare(leaf.certificate, authority.certificate, charged, signedBy());
       };
-      const status = (...signers: Written[]) =>
-        source.answer(leaf.certificate, authority.certificate, Date.now(), signedBy(...signers));
-      return { load, status };
+      const statusBy = (signers: AcceptedSigners) =>
+        source.answer(leaf.certificate, authority.certificate, Date.now(), signers);
+      return { load, statusBy, status: (...signers: Written[]) => statusBy(signedBy(...signers)) };
     }
 
     it('counts only while its signer does', async () => {
@@ -612,6 +614,21 @@ describe('a revocation list at a URI', () => {
         code: 'wrong_signer',
         why: expect.stringContaining('another certificate'),
       });
+    });
+
+    it('revokes, and is no proof, if its signer counts for revocations alone', async () => {
+      const revocations = { weightOf: () => 'revocations' as const };
+      const { load, statusBy } = startWith(forLists);
+      await load(byOther());
+      expect(statusBy(revocations)).toMatchObject({
+        state: 'unknown',
+        code: 'wrong_signer',
+        why: expect.stringContaining('another certificate'),
+      });
+      await load(list());
+      expect(statusBy(revocations)).toMatchObject({ state: 'good' });
+      await load(byOther({ revoked: [[7]], thisUpdate: Date.now() }));
+      expect(statusBy(revocations)).toMatchObject({ state: 'revoked' });
     });
 
     it('takes no place of one by the key of the issuer', async () => {

@@ -23,6 +23,7 @@ import {
 import type {
   AcceptedSigners,
   ChargedAuthority,
+  SignerWeight,
   SourceParts,
   StatusAnswer,
   StatusSource,
@@ -146,26 +147,22 @@ export class CrlSource implements StatusSource {
     now: number,
     signers: AcceptedSigners,
   ): StatusAnswer {
-    const counts = ({ signerKey }: Crl): boolean =>
-      signerKey === comparableKey(issuer) ||
-      this.#parts
-        .othersOf(issuer)
-        .some((other) => signerKey === comparableKey(other) && signers.accepts(other));
+    const weights = this.#weightsFor(issuer, signers);
     const found: (Crl | StatusReason)[] = [
       ...(this.#files?.listsOf(issuer).lists ?? []),
-      ...this.#listsInFilesBySigners(issuer, signers),
+      ...this.#listsInFilesBySigners(issuer, weights),
     ];
     for (const uri of this.#urisOf(certificate).flat()) {
       const records = this.#fetched.ofAllOwners(keyOf(issuer, uri));
       const fetched = records.flatMap(({ value }) => value?.lists ?? []);
-      const counting = fetched.filter(counts);
+      const counting = fetched.filter((list) => weights.of(list) !== 'nothing');
       if (fetched.length === 0) {
         found.push(...records.flatMap(({ failure }) => failure ?? []));
       } else {
         found.push(...(counting.length > 0 ? counting : [otherSigner]));
       }
     }
-    const answer = this.#judge(certificate, issuer, found.filter(isUsable), now);
+    const answer = this.#judge(certificate, weights, found.filter(isUsable), now);
     const isPending = [issuer, ...this.#parts.othersOf(issuer)].some(
       (one) => this.#files?.listsOf(one).isPending,
     );
@@ -184,14 +181,33 @@ export class CrlSource implements StatusSource {
   }
 
   /** What else is in the files is of another key, or can't be used. */
-  #listsInFilesBySigners(issuer: PathCertificate, signers: AcceptedSigners): Crl[] {
-    const files = this.#files;
-    return files === undefined
-      ? []
-      : this.#parts.othersOf(issuer).flatMap((other) => {
-          const lists = files.listsOf(other).lists.filter(isUsable);
-          return lists.length > 0 && signers.accepts(other) ? lists : [];
-        });
+  #listsInFilesBySigners(issuer: PathCertificate, weights: ListWeights): Crl[] {
+    const others = this.#files === undefined ? [] : this.#parts.othersOf(issuer);
+    return others
+      .flatMap((other) => this.#files?.listsOf(other).lists.filter(isUsable) ?? [])
+      .filter((list) => weights.of(list) !== 'nothing');
+  }
+
+  #weightsFor(issuer: PathCertificate, signers: AcceptedSigners): ListWeights {
+    const weightOfKey = (key: string): SignerWeight => {
+      const weights = this.#parts
+        .othersOf(issuer)
+        .filter((other) => comparableKey(other) === key)
+        .map((other) => signers.weightOf(other));
+      const order = ['all', 'revocations'] as const;
+      return order.find((weight) => weights.includes(weight)) ?? 'nothing';
+    };
+    const known = new Map<string, SignerWeight>([[comparableKey(issuer), 'all']]);
+    const weightOf = ({ signerKey }: Crl): SignerWeight => {
+      const weight = known.get(signerKey) ?? weightOfKey(signerKey);
+      known.set(signerKey, weight);
+      return weight;
+    };
+    const explainSigner = (list: Crl) => (weightOf(list) === 'all' ? undefined : otherSigner);
+    return {
+      of: weightOf,
+      explainNoProof: (list) => (mayProve(list, issuer) ? explainSigner(list) : lacksCrlSign),
+    };
   }
 
   #loadPoints(
@@ -200,14 +216,15 @@ export class CrlSource implements StatusSource {
     authority: ChargedAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
+    const weights = this.#weightsFor(issuer, signers);
     const own = this.#files?.listsOf(issuer).lists.filter(isUsable) ?? [];
-    const inFiles = [...own, ...this.#listsInFilesBySigners(issuer, signers)];
+    const inFiles = [...own, ...this.#listsInFilesBySigners(issuer, weights)];
     const now = Date.now();
     // What an expired list revokes is revoked until a newer list says otherwise, which may be at a URI.
     const current = inFiles.filter((list) => now <= this.#endOf(list));
     const isSettled =
-      this.#judge(certificate, issuer, inFiles, now).state === 'good' ||
-      this.#judge(certificate, issuer, current, now).state === 'revoked';
+      this.#judge(certificate, weights, inFiles, now).state === 'good' ||
+      this.#judge(certificate, weights, current, now).state === 'revoked';
     if (isSettled) {
       return undefined;
     }
@@ -321,11 +338,11 @@ export class CrlSource implements StatusSource {
   /**
    * Of each kind the newest list counts, wherever it is from. An expired list still revokes, unless newer
    * ones by the same key that are current say otherwise for every reason. So does a delta list. A delta
-   * list, and one of which `mayProve()` says no, revoke, and are never a proof that a certificate is good.
+   * list, and one that `explainNoProof()` explains, revoke, and are never a proof that a certificate is good.
    */
   #judge(
     certificate: PathCertificate,
-    issuer: PathCertificate,
+    weights: ListWeights,
     lists: readonly Crl[],
     now: number,
   ): StatusAnswer {
@@ -356,11 +373,11 @@ export class CrlSource implements StatusSource {
         unknown = deltaList;
         clearing.push(...(isRemoved && isCurrent ? [list] : []));
       } else if (isCurrent) {
-        const isProof = mayProve(list, issuer);
+        const noProof = weights.explainNoProof(list);
         clearing.push(list);
         until = Math.min(until, this.#endOf(list));
-        covered |= isProof ? reasonsOf(list) : 0;
-        unknown = isProof ? unknown : lacksCrlSign;
+        covered |= noProof === undefined ? reasonsOf(list) : 0;
+        unknown = noProof ?? unknown;
       } else {
         unknown = expired;
       }
@@ -402,6 +419,13 @@ export class CrlSource implements StatusSource {
   #urisOf(certificate: PathCertificate): readonly (readonly string[])[] {
     return this.#pointsOf(certificate).uris;
   }
+}
+
+/** What the lists of one issuer count for. */
+interface ListWeights {
+  of(list: Crl): SignerWeight;
+  /** Why a list that counts is no proof that a certificate is good; `undefined` if it is one. */
+  explainNoProof(list: Crl): StatusReason | undefined;
 }
 
 /** Why lists are not about a certificate for every reason. */

@@ -10,7 +10,13 @@ import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
 import { joinFaults, type StatusReason } from './status-reason.js';
-import type { AcceptedSigners, ChargedAuthority, StatusAnswer, StatusSource } from './status-source.js';
+import type {
+  AcceptedSigners,
+  ChargedAuthority,
+  SignerWeight,
+  StatusAnswer,
+  StatusSource,
+} from './status-source.js';
 
 /**
  * The status of a path. `validUntil` is in milliseconds since the epoch: a caller that keeps the
@@ -64,10 +70,12 @@ const UNKNOWN_LASTS = 1_000;
 /** Milliseconds for which what is found out about the signers below an anchor is kept. */
 const SIGNERS_LAST = 1_000;
 
+type SignersOfLists = Pick<CrlSigners, 'othersOf' | 'pathOf' | 'anyPathOf' | 'generation'>;
+
 /** What else the status of certificates depends on. */
 export interface StatusContext {
   /** Which other certificates of an authority may sign its lists. Default: none. */
-  readonly crlSigners?: Pick<CrlSigners, 'othersOf' | 'pathOf' | 'generation'>;
+  readonly crlSigners?: SignersOfLists;
   /** Looks the host names of lists and responders up. */
   readonly resolveHost?: ResolveHost | undefined;
 }
@@ -104,12 +112,12 @@ export function createStatusChecker(
   let isClosed = false;
   const keptSigners = new LRUCache<string, KeptSigners>({ max: MAX_ANCHORS });
 
-  const answersOf = ([certificate, issuer]: Link, now: number, signers: SignerCheck) =>
+  const answersOf = ([certificate, issuer]: Link, now: number, signers: AcceptedSigners) =>
     sources.map((source) => source.answer(certificate, issuer, now, signers));
 
   /** Whether every certificate of a signer's path is good, and until when. */
   const goodUntil = (path: readonly PathCertificate[], depends: Dependency): number | undefined => {
-    const signers = new SignerCheck((signer) => untilOf(signer, depends));
+    const signers = new SignerCheck((signer) => findWeight(signer, depends));
     let until = Number.POSITIVE_INFINITY;
     for (const link of links(path)) {
       const answers = answersOf(link, depends.now, signers);
@@ -123,27 +131,53 @@ export function createStatusChecker(
   };
 
   /**
-   * Until when the lists of another certificate of an issuer count: its path leads to the same trust anchor,
-   * and no certificate of this path is revoked. A list proves nothing about the certificate whose key signed
-   * the list.
+   * Whether a signer is known to be revoked. A list that itself counts for what it revokes alone does not say
+   * so: its key could take a revocation back by revoking the signer that said so.
    */
-  const untilOf = (certificate: PathCertificate, depends: Dependency): number | undefined => {
+  const isKnownRevoked = (path: readonly PathCertificate[], depends: Dependency): boolean => {
+    const weightOf = (signer: PathCertificate): SignerWeight => {
+      const { weight } = findWeight(signer, depends);
+      return weight === 'all' ? weight : 'nothing';
+    };
+    const [own] = links(path);
+    return (
+      own !== undefined && answersOf(own, depends.now, { weightOf }).some(({ state }) => state === 'revoked')
+    );
+  };
+
+  /**
+   * What the lists of another certificate of an issuer count for. All that they say counts if the path of
+   * this certificate leads to the same trust anchor, and none of the path is revoked. What they revoke is
+   * revoked if there is a path to any trust anchor, unless the certificate itself is known to be revoked: the
+   * client chooses the anchor, and an attacker on the way can hide the status of the certificate. A list
+   * proves nothing about the certificate whose key signed the list.
+   */
+  const findWeight = (certificate: PathCertificate, depends: Dependency): WeightUntil => {
     const { anchor, now, of, deepest } = depends;
     const { thumbprint } = certificate;
     if (of.length >= MAX_SIGNER_DEPTH || of.includes(thumbprint)) {
-      return undefined;
+      return weightless;
     }
     const known = of.length === MAX_SIGNER_DEPTH - 1 ? deepest.get(thumbprint) : undefined;
     if (known !== undefined) {
-      return known.until;
+      return known;
     }
-    const found = crlSigners.pathOf(certificate, anchor, now);
-    const good = found && goodUntil(found.path, { ...depends, of: [...of, thumbprint] });
-    const until = found === undefined || good === undefined ? undefined : Math.min(good, found.validUntil);
+    const inner = { ...depends, of: [...of, thumbprint] };
+    const same = crlSigners.pathOf(certificate, anchor, now);
+    const found = same ?? crlSigners.anyPathOf(certificate, now);
+    const good = same && goodUntil(same.path, inner);
+    // What is known of signers below one anchor does not hold below another one.
+    const belowFound = same ? inner : { ...inner, anchor: found?.path.at(-1) ?? anchor, deepest: new Map() };
+    let weight = weightless;
+    if (same !== undefined && good !== undefined) {
+      weight = { weight: 'all', until: Math.min(good, same.validUntil) };
+    } else if (found !== undefined && !isKnownRevoked(found.path, belowFound)) {
+      weight = { weight: 'revocations', until: found.validUntil };
+    }
     if (of.length === MAX_SIGNER_DEPTH - 1) {
-      deepest.set(thumbprint, { until });
+      deepest.set(thumbprint, weight);
     }
-    return until;
+    return weight;
   };
 
   /** What is found out about the signers below an anchor is kept for `SIGNERS_LAST`. */
@@ -156,7 +190,7 @@ export function createStatusChecker(
       kept.at <= now &&
       now <= kept.at + SIGNERS_LAST;
     const { depends, known } = isCurrent ? kept : keepSigners(anchor, now);
-    return new SignerCheck((signer) => untilOf(signer, depends), known);
+    return new SignerCheck((signer) => findWeight(signer, depends), known);
   };
   const keepSigners = (anchor: PathCertificate, now: number): KeptSigners => {
     const depends = { anchor, now, of: [], deepest: new Map() };
@@ -266,40 +300,45 @@ export function createStatusChecker(
   };
 }
 
-const noSigners: Pick<CrlSigners, 'othersOf' | 'pathOf' | 'generation'> = {
+const noSigners: SignersOfLists = {
   othersOf: () => [],
   pathOf: () => undefined,
+  anyPathOf: () => undefined,
   generation: 0,
 };
 
-/** Asks which signers count, each once, and remembers until when those do that were asked about. */
+/** What the lists of a signer count for, and until when. `until` is in milliseconds since the epoch. */
+interface WeightUntil {
+  readonly weight: SignerWeight;
+  readonly until: number;
+}
+
+const weightless: WeightUntil = { weight: 'nothing', until: Number.POSITIVE_INFINITY };
+
+/** Asks what the lists of signers count for, each once, and remembers until when this holds. */
 class SignerCheck implements AcceptedSigners {
-  readonly #untilOf: (signer: PathCertificate) => number | undefined;
-  readonly #known: Map<string, number | undefined>;
+  readonly #find: (signer: PathCertificate) => WeightUntil;
+  readonly #known: Map<string, WeightUntil>;
   /** In milliseconds since the epoch. */
   until = Number.POSITIVE_INFINITY;
 
-  constructor(
-    untilOf: (signer: PathCertificate) => number | undefined,
-    known = new Map<string, number | undefined>(),
-  ) {
-    this.#untilOf = untilOf;
+  constructor(find: (signer: PathCertificate) => WeightUntil, known = new Map<string, WeightUntil>()) {
+    this.#find = find;
     this.#known = known;
   }
 
-  accepts(signer: PathCertificate): boolean {
-    const { thumbprint } = signer;
-    const until = this.#known.has(thumbprint) ? this.#known.get(thumbprint) : this.#untilOf(signer);
-    this.#known.set(thumbprint, until);
-    this.until = Math.min(this.until, until ?? Number.POSITIVE_INFINITY);
-    return until !== undefined;
+  weightOf(signer: PathCertificate): SignerWeight {
+    const { weight, until } = this.#known.get(signer.thumbprint) ?? this.#find(signer);
+    this.#known.set(signer.thumbprint, { weight, until });
+    this.until = Math.min(this.until, until);
+    return weight;
   }
 }
 
 /** What is known of the signers below one anchor, found out at a time. */
 interface KeptSigners {
   readonly depends: Dependency;
-  readonly known: Map<string, number | undefined>;
+  readonly known: Map<string, WeightUntil>;
   readonly generation: number;
   /** The generation of the configured certificates. */
   readonly configuredGeneration: number;
@@ -323,22 +362,24 @@ interface Dependency {
   /** The thumbprints of the signers that are being checked: the status of each depends on the next one. */
   readonly of: readonly string[];
   /** What was found out of those on which no other one may depend, by thumbprint. */
-  readonly deepest: Map<string, { readonly until: number | undefined }>;
+  readonly deepest: Map<string, WeightUntil>;
 }
 
 /** The links of a path, and of the paths of all signers that may have signed a list for them. */
 function withSigners(
   path: readonly PathCertificate[],
   anchor: PathCertificate,
-  crlSigners: Pick<CrlSigners, 'othersOf' | 'pathOf' | 'generation'>,
+  crlSigners: SignersOfLists,
 ): readonly Link[] {
   const all = links(path);
   const seen = new Set<string>();
   for (const [, issuer] of all) {
     for (const signer of crlSigners.othersOf(issuer).filter((one) => !seen.has(one.thumbprint))) {
       seen.add(signer.thumbprint);
+      const now = Date.now();
+      const found = crlSigners.pathOf(signer, anchor, now) ?? crlSigners.anyPathOf(signer, now);
       // The loop comes to these, too.
-      all.push(...links(crlSigners.pathOf(signer, anchor, Date.now())?.path ?? []));
+      all.push(...links(found?.path ?? []));
     }
   }
   return all;

@@ -14,9 +14,17 @@ export type StatusAnswer =
       readonly isPending?: true;
     } & StatusReason);
 
-/** Says which other certificates of an issuer may sign its lists. That costs time: ask if there is a list. */
+/**
+ * What the lists of another certificate of an issuer count for: all that they say, or what they revoke and
+ * nothing else, or nothing.
+ */
+export type SignerWeight = 'all' | 'revocations' | 'nothing';
+
+/**
+ * Says what the lists of other certificates of an issuer count for. That costs time: ask if there is a list.
+ */
 export interface AcceptedSigners {
-  accepts(signer: PathCertificate): boolean;
+  weightOf(signer: PathCertificate): SignerWeight;
 }
 
 /**
@@ -35,7 +43,7 @@ export interface StatusSource {
    * Begins what is needed to know the status. Returns what to wait for, or `undefined` if there is
    * nothing: the status is known, or can't be found out now. The promise never rejects.
    *
-   * @param signers says which other certificates of the issuer sign lists that count as its own
+   * @param signers says what the lists of other certificates of the issuer count for
    */
   prepare(
     certificate: PathCertificate,
@@ -52,7 +60,7 @@ export interface StatusSource {
    * What is known now.
    *
    * @param now milliseconds since the epoch
-   * @param signers says which other certificates of the issuer sign lists that count as its own
+   * @param signers says what the lists of other certificates of the issuer count for
    */
   answer(
     certificate: PathCertificate,

@@ -84,17 +84,36 @@ export class CrlSigners {
    * @param now milliseconds since the epoch
    */
   pathOf(signer: PathCertificate, anchor: PathCertificate, now: number): SignerPath | undefined {
+    const anchors = () => groupBySubject([anchor]);
+    return this.#findOnce(`${signer.thumbprint} ${anchor.thumbprint}`, signer, anchors, now);
+  }
+
+  /**
+   * Returns a valid path of configured certificates from a signer to any of the trust anchors that are
+   * configured; `undefined` if there is none. Does not say whether a certificate of it is revoked.
+   *
+   * @param now milliseconds since the epoch
+   */
+  anyPathOf(signer: PathCertificate, now: number): SignerPath | undefined {
+    return this.#findOnce(signer.thumbprint, signer, ({ authorities }) => authorities, now);
+  }
+
+  #findOnce(
+    key: string,
+    signer: PathCertificate,
+    anchorsOf: (configured: ConfiguredCertificates) => CertificatesBySubject,
+    now: number,
+  ): SignerPath | undefined {
     const configured = this.#configured();
     if (configured.generation !== this.#generation || this.#paths.size > MAX_PATHS) {
       this.#generation = configured.generation;
       this.#paths.clear();
     }
-    const key = `${signer.thumbprint} ${anchor.thumbprint}`;
     const kept = this.#paths.get(key);
     if (kept !== undefined && kept.from <= now && now <= kept.to) {
       return kept.found;
     }
-    const path = findPath(signer, anchor, configured, now);
+    const path = findPath(signer, anchorsOf(configured), configured, now);
     const fresh = path === undefined ? { found: undefined, from: now, to: now + TRY_AGAIN } : keptPath(path);
     this.#paths.set(key, fresh);
     return fresh.found;
@@ -103,15 +122,15 @@ export class CrlSigners {
 
 function findPath(
   signer: PathCertificate,
-  anchor: PathCertificate,
+  anchors: CertificatesBySubject,
   { authorities, intermediates }: ConfiguredCertificates,
   now: number,
 ): readonly PathCertificate[] | undefined {
-  if (signer.thumbprint === anchor.thumbprint) {
+  if (anchors.get(signer.subjectName)?.some(({ thumbprint }) => thumbprint === signer.thumbprint)) {
     return signer.notBefore <= now && now <= signer.notAfter ? [signer] : undefined;
   }
   const between = intermediates === undefined ? [authorities] : [intermediates, authorities];
-  const parts = { anchors: groupBySubject([anchor]), intermediates: between };
+  const parts = { anchors, intermediates: between };
   const built = buildPath(signer, parts, now, explainCrlOnlyKeyUsage);
   return 'why' in built ? undefined : built.path;
 }
