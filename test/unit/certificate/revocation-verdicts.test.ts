@@ -16,8 +16,8 @@ import {
   tlsSocket,
 } from '@mtls-bound/core';
 import { describe, expect, it, vi } from 'vitest';
+import { createBadVerdictCheck } from '../../../packages/core/src/certificate/bad-verdict.js';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
-import { createNameTrustCheck } from '../../../packages/core/src/certificate/name-trust.js';
 import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
 import { ChainVerification } from '../../../packages/core/src/chain/chain-verification.js';
 import { ProxyRecognition } from '../../../packages/core/src/trusted-proxy/named-proxy.js';
@@ -255,7 +255,7 @@ it.each<[string, object, boolean]>([
   ['not judged, and maybe revoked', { mayBeRevoked: true }, false],
   ['refused', { verified: false, mayBeRevoked: false }, false],
 ])('a rule by names and a certificate that is %s', (_title, facts, accepted) => {
-  const check = createNameTrustCheck('subject');
+  const check = createBadVerdictCheck('subject');
   const run = () => check(new ClientCertificate(der, facts));
   if (accepted) {
     expect(run).not.toThrow();

@@ -1,4 +1,5 @@
 import { isIP, isIPv6, SocketAddress } from 'node:net';
+import { createBadVerdictCheck, explainUnverified } from '../certificate/bad-verdict.js';
 import { extensionIds } from '../certificate/certificate-fields.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import {
@@ -8,7 +9,6 @@ import {
   isSameName,
 } from '../certificate/distinguished-name.js';
 import { x509, x509Library } from '../certificate/lazy-x509.js';
-import { createNameTrustCheck, explainUnverified } from '../certificate/name-trust.js';
 import {
   hashAloneDetail,
   type ParsedCertificate,
@@ -224,7 +224,7 @@ export function createCertificatePolicy(
   const rules = contentRules(content, given.pathOf('san'));
   const code = refusalStatus === 401 ? 'certificate_refused_401' : 'certificate_refused';
   const byName = nameRules.filter((name) => !given.isUnwritten(name)).map((name) => given.pathOf(name));
-  const refuseBadVerdict = byName.length > 0 ? createNameTrustCheck(byName.join(', '), code) : undefined;
+  const refuseBadVerdict = byName.length > 0 ? createBadVerdictCheck(byName.join(', '), code) : undefined;
   const chain = chainCheckOf(given, { authorities, intermediates }, clockTolerance);
   if (!requireVerified && !requireValidNow && rules.length === 0 && chain === undefined) {
     return undefined;

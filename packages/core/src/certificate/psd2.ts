@@ -1,8 +1,8 @@
 import { RequestRefused } from '../errors.js';
+import { createBadVerdictCheck } from './bad-verdict.js';
 import { extensionIds } from './certificate-fields.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { x509, x509Library } from './lazy-x509.js';
-import { createNameTrustCheck } from './name-trust.js';
 import { type ParsedCertificate, parseCertificate, readExtension } from './parsed-certificate.js';
 
 /** A role of a payment service provider (ETSI TS 119 495 §5.1). */
@@ -25,9 +25,11 @@ const known = new WeakMap<ParsedCertificate, { readonly roles: readonly Psd2Role
  * Returns the roles that a qualified certificate names in its QCStatements (ETSI TS 119 495 §5.1,
  * RFC 3739 §3.2.6); none for any other certificate. The OIDs count, not the names next to them,
  * which are for people.
+ *
  * Rejects with `RequestRefused` for a certificate that TLS or the proxy did not verify, as any client
- * can make one with any role (without any verdict, that is reported once); for what is no
- * certificate; for one of which the proxy hands on the hash alone; and for QCStatements that can't be read.
+ * can make one with any role. A certificate without a verdict is accepted, and the problem
+ * `chain_verdict_missing` is reported once. Rejects, too, for what is no certificate, for one of which the
+ * proxy hands on the hash alone, and for QCStatements that can't be read.
  */
 export async function psd2Roles(certificate: ClientCertificate): Promise<readonly Psd2Role[]> {
   await x509.load();
@@ -35,7 +37,7 @@ export async function psd2Roles(certificate: ClientCertificate): Promise<readonl
   return readPsd2Roles(certificate);
 }
 
-const refuseBadVerdict = createNameTrustCheck('psd2Roles()');
+const refuseBadVerdict = createBadVerdictCheck('psd2Roles()');
 
 /**
  * Reads the roles, for code that has waited for `x509.load()` and has checked the chain. Throws

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { explainUnverified } from '../certificate/bad-verdict.js';
 import { ClientCertificate, thumbprintOf } from '../certificate/client-certificate.js';
-import { explainUnverified } from '../certificate/name-trust.js';
 import { hashAloneDetail } from '../certificate/parsed-certificate.js';
 import { GroupedLru, type GroupNames } from '../shared/grouped-lru.js';
 import { callAll } from '../shared/promises.js';

@@ -112,9 +112,10 @@ export interface Guards<Type extends GuardType> {
    */
   requireCertificate(policy: CertificatePolicyOptions): GuardOf<Type, WithCertificate>;
   /**
-   * Requires that the subject of the certificate has the values that the token names, and that its
-   * chain was verified; otherwise 403. If the proxy sends no verdict on the chain, that is reported
-   * once as the problem `chain_verdict_missing`.
+   * Requires that the subject of the certificate has the values that the token names; otherwise 403. A
+   * certificate whose chain was not verified gets 403, too. If the proxy sends no verdict on the chain, the
+   * certificate is accepted, and the problem `chain_verdict_missing` is reported once.
+   * `certificatePolicy: { requireVerified: true }` refuses it.
    *
    * @example
    * app.use(requireCertificateSubject({
@@ -127,8 +128,9 @@ export interface Guards<Type extends GuardType> {
   ): GuardOf<Type, WithCertificate>;
   /**
    * Requires a qualified certificate with this role of a payment service provider (ETSI TS 119 495
-   * §5.1), and that its chain was verified; otherwise 403. If the proxy sends no verdict on the
-   * chain, that is reported once as the problem `chain_verdict_missing`.
+   * §5.1); otherwise 403. A certificate whose chain was not verified gets 403, too. If the proxy sends no
+   * verdict on the chain, the certificate is accepted, and the problem `chain_verdict_missing` is reported
+   * once. `certificatePolicy: { requireVerified: true }` refuses it.
    *
    * @example
    * router.get('/accounts', requirePsd2Role('PSP_AI'), handler);

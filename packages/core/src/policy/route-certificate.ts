@@ -1,8 +1,8 @@
 import type { Authorization, WithCertificate } from '../authorization.js';
+import { createBadVerdictCheck } from '../certificate/bad-verdict.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { attributeOid } from '../certificate/distinguished-name.js';
 import { x509 } from '../certificate/lazy-x509.js';
-import { createNameTrustCheck } from '../certificate/name-trust.js';
 import { type ParsedCertificate, parseCertificate } from '../certificate/parsed-certificate.js';
 import { type Psd2Role, psd2RoleNames, readPsd2Roles } from '../certificate/psd2.js';
 import {
@@ -176,7 +176,7 @@ function lookingInto(
   check: (authorization: Authorization) => void,
 ): RoutePolicy<WithCertificate> {
   x509.preload();
-  const refuseBadVerdict = createNameTrustCheck(calledAs);
+  const refuseBadVerdict = createBadVerdictCheck(calledAs);
   const policy = createRoutePolicy<WithCertificate>((authorization) => {
     if (authorization.certificate !== undefined) {
       refuseBadVerdict(authorization.certificate);

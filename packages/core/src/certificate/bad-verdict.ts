@@ -6,14 +6,13 @@ import type { ClientCertificate } from './client-certificate.js';
 const report = createProblemReporter();
 
 /**
- * Makes the check that goes before a rule by names or roles. They are what the issuer of a
- * certificate states, and a client can issue a certificate with any of them to itself, so they count
- * only if the chain was verified. The check throws `RequestRefused` if it was not. If it is unknown,
- * the check reports that once.
+ * Makes the check that goes before a rule by names or roles: a client can issue a certificate with any
+ * name or role to itself. Verified: accepts. Not verified, or may be revoked: throws `RequestRefused`.
+ * Unknown, as no verdict on the chain comes with the certificate: accepts, and reports that once.
  *
  * @param rule the option or the guard, as the operator knows it
  */
-export function createNameTrustCheck(
+export function createBadVerdictCheck(
   rule: string,
   code: RefusalCode = 'certificate_refused',
 ): (certificate: ClientCertificate) => void {
