@@ -24,7 +24,7 @@ const filesOf = {
   confirmation: `${source}/confirmation/**/*.ts`,
   dpop: `${source}/dpop/**/*.ts`,
   // The files at the root of core that decide on a request.
-  root: ['admission', 'refusals', 'request-decider', 'authorization']
+  root: ['admission', 'token-lookup', 'request-checks', 'refusals', 'authorization']
     .map((name) => `${source}/${name}.ts`)
     .join(','),
 };
