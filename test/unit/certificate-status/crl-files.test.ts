@@ -1,5 +1,5 @@
 // The lists of files are opened once for a name and a key: any authority may certify the key of another one again.
-import { ECDH } from 'node:crypto';
+import { createPublicKey, ECDH, type X509Certificate } from 'node:crypto';
 import { statSync, utimesSync, writeFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -10,7 +10,7 @@ import {
   type OpenedCrl,
 } from '../../../packages/core/src/certificate-status/crl-files.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
-import { bits, commonName, identifier, sequence } from '../../support/written-der.js';
+import { bits, commonName, der, identifier, integer, sequence } from '../../support/written-der.js';
 import {
   hour,
   pem,
@@ -39,6 +39,22 @@ function withCompressedKey(certificate: PathCertificate): PathCertificate {
   const compressed = ECDH.convertKey(point, 'prime256v1', undefined, undefined, 'compressed') as Buffer;
   const algorithm = sequence(identifier('1.2.840.10045.2.1'), identifier('1.2.840.10045.3.1.7'));
   return { ...certificate, publicKey: sequence(algorithm, bits(compressed)) };
+}
+
+/** The certificate with the same RSA key, as a key for PSS alone with this salt. */
+function withPssKey(certificate: PathCertificate, saltLength: number): PathCertificate {
+  const { publicKey } = certificate;
+  const algorithm = sequence(identifier('1.2.840.113549.1.1.1'), der(0x05));
+  const key = publicKey.subarray(Buffer.from(publicKey).indexOf(algorithm) + algorithm.length);
+  const sha256 = sequence(identifier('2.16.840.1.101.3.4.2.1'), der(0x05));
+  const parameters = sequence(
+    der(0xa0, sha256),
+    der(0xa1, sequence(identifier('1.2.840.113549.1.1.8'), sha256)),
+    der(0xa2, integer(saltLength)),
+  );
+  const pss = sequence(sequence(identifier('1.2.840.113549.1.1.10'), parameters), key);
+  const openssl = { publicKey: createPublicKey({ key: pss, format: 'der', type: 'spki' }) };
+  return { ...certificate, publicKey: pss, x509: openssl as X509Certificate };
 }
 
 function filesAt(paths: readonly string[]) {
@@ -92,6 +108,25 @@ describe('the lists of files', () => {
       expect(other).not.toBe(own);
       expect(tableOf(own)).toBeDefined();
       expect(tableOf(other)).toBeUndefined();
+      files.close();
+    });
+  });
+
+  it('are opened by an RSA key that is certified as one for PSS alone, once for all of its parameters', async () => {
+    const withRsa = writeAuthority({ key: 'rsa' });
+    await withFiles([writeList(withRsa, { revoked: [[7]] })], async (paths) => {
+      const { files } = filesAt(paths);
+      const [first, other] = [20, 32].map((saltLength) => withPssKey(withRsa.certificate, saltLength)) as [
+        PathCertificate,
+        PathCertificate,
+      ];
+      await files.open(first);
+      const { lists } = files.listsOf(first);
+      expect(tableOf(lists[0])?.reasonOf(Buffer.from([7]))).toBeDefined();
+      for (const certificate of [withRsa.certificate, other]) {
+        expect(files.open(certificate)).toBeUndefined();
+        expect(files.listsOf(certificate).lists).toBe(lists);
+      }
       files.close();
     });
   });

@@ -1,7 +1,7 @@
 // Which keys count, told by their DER alone: OpenSSL decodes none of them before.
 import { createPublicKey, ECDH, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { splitDer } from '../../../packages/core/src/certificate/der-elements.js';
+import { type DerElement, splitDer } from '../../../packages/core/src/certificate/der-elements.js';
 import {
   explainUnacceptedIssuerKey,
   explainUnacceptedKey,
@@ -64,6 +64,29 @@ function respelled(what: 'modulus' | 'exponent' | 'length'): Buffer {
   return spki;
 }
 
+const notNull = 'the parameters of its RSA key are not NULL (RFC 4055 §1.2)';
+
+/** An RSA key with these parameters of its algorithm. */
+const rsaWith = (...parameters: readonly Uint8Array[]): Buffer => {
+  const [, key] = splitDer(splitDer(rsa(2_048))?.[0]?.content ?? Buffer.alloc(0)) ?? [];
+  const algorithm = sequenceOf(identifier('1.2.840.113549.1.1.1'), ...parameters);
+  return sequenceOf(algorithm, key?.whole ?? Buffer.alloc(0));
+};
+
+/** A key on a curve with one length that takes a byte more than it must, as OpenSSL also reads it. */
+function withLongForm(index: number): Buffer {
+  const longForm = ({ tag, content }: DerElement) =>
+    Buffer.concat([Buffer.from([tag, 0x81, content.length]), content]);
+  const [whole] = splitDer(ec('prime256v1')) as [DerElement];
+  const members = (splitDer(whole.content) ?? []).map((member, at) =>
+    index === at + 1 ? longForm(member) : Buffer.from(member.whole),
+  );
+  const content = Buffer.concat(members);
+  const spki = index === 0 ? longForm({ tag: 0x30, content, whole: content }) : sequenceOf(content);
+  expect(createPublicKey({ key: spki, type: 'spki', format: 'der' }).asymmetricKeyType).toBe('ec');
+  return spki;
+}
+
 /** The key with one bit of its last byte marked as not used. */
 function withUnusedBits(spki: Buffer): Buffer {
   const [algorithm, key] = splitDer(splitDer(spki)?.[0]?.content ?? spki) ?? [];
@@ -115,6 +138,27 @@ describe('refuses', () => {
     ],
     ['a compressed point', () => pointAs('compressed'), notUncompressed],
     ['a hybrid point', () => pointAs('hybrid'), notUncompressed],
+    ...['length of the whole', 'length of the algorithm', 'length of the bits'].map(
+      (where, index): [string, () => Uint8Array, string] => [
+        `a curve with a long form of the ${where}`,
+        () => withLongForm(index),
+        'its key is not written as DER demands',
+      ],
+    ),
+    ['RSA without parameters', () => rsaWith(), notNull],
+    ['RSA with other parameters', () => rsaWith(integer(7)), notNull],
+    ['RSA with a curve as parameters', () => rsaWith(identifier('1.3.132.0.35')), notNull],
+    [
+      'RSA with a long form of NULL',
+      () => rsaWith(Buffer.from([5, 0x81, 0])),
+      'its key is not written as DER demands',
+    ],
+    ['RSA with a NULL that has content', () => rsaWith(Buffer.from([5, 1, 0])), notNull],
+    [
+      'Ed25519 with parameters',
+      () => sequenceOf(sequenceOf(identifier('1.3.101.112'), der(0x05)), bits(Buffer.alloc(32))),
+      'its key has parameters, which RFC 8410 §3 forbids',
+    ],
     ['RSA with a long exponent', () => withLongExponent(), 'its RSA key has too long an exponent'],
   ])('%s', (_, key, why) => {
     expect(explainUnacceptedIssuerKey(key())).toBe(why);
@@ -131,7 +175,7 @@ function element(tag: number, content: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from([tag, 0x82]), length, content]);
 }
 
-const rsaAlgorithm = sequence(Buffer.from('06092a864886f70d0101010500', 'hex'));
+const rsaAlgorithm = sequenceOf(identifier('1.2.840.113549.1.1.1'), der(0x05));
 
 function cutOff(key: Buffer): Buffer {
   return sequence(rsaAlgorithm, element(0x03, key.subarray(-100)));
@@ -222,6 +266,7 @@ describe('a signature costs, in quarters of a millisecond', () => {
     ['RSA of 2048 bits', () => writtenRsa(numberOf(2_048), exponent), 1],
     ['RSA of 4096 bits', () => writtenRsa(numberOf(4_096), exponent), 1],
     ['RSA of 8192 bits', () => writtenRsa(numberOf(8_192), exponent), 2],
+    ['RSA with a curve as parameters', () => rsaWith(identifier('1.3.132.0.35')), 1],
     ['600 bytes', () => Buffer.alloc(600), 1],
     ['601 bytes', () => Buffer.alloc(601), 2],
   ])('%s: %i', (_, key, cost) => {
@@ -229,6 +274,7 @@ describe('a signature costs, in quarters of a millisecond', () => {
   });
 });
 
-it('the key of a client may be a compressed point', () => {
+it('the key of a client may be a compressed point, or have other parameters', () => {
   expect(explainUnacceptedKey(pointAs('compressed'))).toBeUndefined();
+  expect(explainUnacceptedKey(rsaWith())).toBeUndefined();
 });

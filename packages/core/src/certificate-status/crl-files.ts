@@ -4,9 +4,11 @@ import { readFile, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { isSameBytes } from '../certificate/der-members.js';
 import { comparableKey } from '../chain/comparable-key.js';
+import { explainUnacceptedIssuerKey } from '../chain/key-rules.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
+import { nameAuthority } from './authority-name.js';
 import { type Crl, type CrlHead, openCrl, readCrlHead } from './crl.js';
 import { HeadsByName } from './heads-by-name.js';
 import type { StatusReason } from './status-reason.js';
@@ -242,7 +244,7 @@ const keys = new WeakMap<PathCertificate, string>();
 
 /**
  * Returns what the lists of an issuer depend on: its name and its key, whichever of its certificates is sent.
- * The key as it is written: OpenSSL refuses some spellings of it.
+ * A key that is not accepted, which may be another form of one that is, opens no list.
  */
 function keyOf(issuer: PathCertificate): string {
   const known = keys.get(issuer);
@@ -250,7 +252,10 @@ function keyOf(issuer: PathCertificate): string {
     return known;
   }
   const { publicKey, subjectName } = issuer;
-  const key = createHash('sha256').update(publicKey).update(subjectName).digest('base64url');
+  const key =
+    explainUnacceptedIssuerKey(publicKey) === undefined
+      ? nameAuthority(issuer)
+      : createHash('sha256').update(publicKey).update(subjectName).digest('base64url');
   keys.set(issuer, key);
   return key;
 }

@@ -1,6 +1,7 @@
-import { type KeyObject, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { explainUnacceptedIssuerKey } from '../chain/key-rules.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
+import { PSS_KEY, readPublicKeyParts } from '../chain/public-key-parts.js';
 import { findSignatureMethod } from '../chain/signature-methods.js';
 import type { StatusReason } from './status-reason.js';
 
@@ -40,9 +41,25 @@ export async function explainBadSignature(
   return isRight ? undefined : { code: 'wrong_signer', why: 'its signature is wrong' };
 }
 
+const rsaKeys = new WeakMap<PathCertificate, KeyObject>();
+
+/**
+ * An authority that certifies the RSA key of another one may write it as a key for PSS alone, with any hash
+ * and salt. What the other one signs with this key counts all the same: it must not be hidden so.
+ */
 function publicKeyOf(signer: PathCertificate): KeyObject | undefined {
   try {
-    return explainUnacceptedIssuerKey(signer.publicKey) === undefined ? signer.x509.publicKey : undefined;
+    if (explainUnacceptedIssuerKey(signer.publicKey) !== undefined) {
+      return undefined;
+    }
+    const { algorithm, key } = readPublicKeyParts(signer.publicKey);
+    if (algorithm !== PSS_KEY || key === undefined) {
+      return signer.x509.publicKey;
+    }
+    const known = rsaKeys.get(signer);
+    const rsaKey = known ?? createPublicKey({ key: Buffer.from(key), format: 'der', type: 'pkcs1' });
+    rsaKeys.set(signer, rsaKey);
+    return rsaKey;
   } catch {
     return undefined;
   }

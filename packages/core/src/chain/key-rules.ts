@@ -1,5 +1,6 @@
 import type { DerElement } from '../certificate/der-elements.js';
-import { identifierOf, membersOf, onlyElement, sequenceOf, tags } from '../certificate/der-members.js';
+import { isSameBytes, membersOf, onlyElement, sequenceOf, tags } from '../certificate/der-members.js';
+import { PSS_KEY, type PublicKeyParts, readPublicKeyParts, UNCOMPRESSED } from './public-key-parts.js';
 
 /** Bits. NIST SP 800-131A and the profiles of FAPI demand 2048; more than 8192 only cost time. */
 const RSA_BITS = { least: 2_048, most: 8_192 } as const;
@@ -7,32 +8,7 @@ const RSA_BITS = { least: 2_048, most: 8_192 } as const;
 /** RSA exponents in use have 17 bits; long ones only cost time. */
 const MAX_EXPONENT_BITS = 32;
 
-/** By the content of the object identifier, in hex. */
-const types: ReadonlyMap<string | undefined, 'rsa' | 'ec' | 'edwards' | 'dsa'> = new Map([
-  ['2a864886f70d010101', 'rsa'],
-  ['2a864886f70d01010a', 'rsa'],
-  ['2a8648ce3d0201', 'ec'],
-  ['2b6570', 'edwards'],
-  ['2b6571', 'edwards'],
-  ['2a8648ce380401', 'dsa'],
-] as const);
-
-/**
- * By the content of the object identifier, in hex: what it costs to decode a key and to verify one
- * signature with it, in quarters of a millisecond on one core. European PKIs use the curves of RFC
- * 5639, too.
- */
-const curveCosts: ReadonlyMap<string | undefined, number> = new Map([
-  ['2a8648ce3d030107', 1], // prime256v1
-  ['2b81040022', 4], // secp384r1
-  ['2b81040023', 8], // secp521r1
-  ['2b2403030208010107', 3], // brainpoolP256r1
-  ['2b240303020801010b', 4], // brainpoolP384r1
-  ['2b240303020801010d', 6], // brainpoolP512r1
-]);
-
-/** The first byte of a point that is written by both coordinates (RFC 5480 §2.2). */
-const UNCOMPRESSED = 4;
+const NULL = Uint8Array.of(0x05, 0x00);
 
 /** An RSA key of 4096 bits takes 550 bytes, and costs as much as one on prime256v1. */
 const MAX_CHEAP_KEY = 600;
@@ -45,12 +21,12 @@ const MAX_CHEAP_KEY = 600;
  * @param publicKey the DER of the SubjectPublicKeyInfo
  */
 export function explainUnacceptedKey(publicKey: Uint8Array): string | undefined {
-  const { type, key, parameters } = partsOf(publicKey);
+  const { type, key, curve } = readPublicKeyParts(publicKey);
   switch (type) {
     case 'rsa':
       return explainRsaKey(key);
     case 'ec':
-      return curveCosts.has(parameters) ? undefined : 'its key is on a curve that is not accepted';
+      return curve === undefined ? 'its key is on a curve that is not accepted' : undefined;
     case 'edwards':
       return undefined;
     default:
@@ -68,9 +44,17 @@ export function explainUnacceptedIssuerKey(publicKey: Uint8Array): string | unde
   if (why !== undefined) {
     return why;
   }
-  const { type, key } = partsOf(publicKey);
+  const parts = readPublicKeyParts(publicKey);
+  const { type, key, elements } = parts;
   if (key === undefined) {
     return 'its key can not be read';
+  }
+  if (!elements.every(isDer)) {
+    return 'its key is not written as DER demands';
+  }
+  const whyNot = explainParameters(parts);
+  if (whyNot !== undefined) {
+    return whyNot;
   }
   if (type === 'rsa') {
     const whole = onlyElement(key);
@@ -80,20 +64,15 @@ export function explainUnacceptedIssuerKey(publicKey: Uint8Array): string | unde
   return type === 'ec' && key[0] !== UNCOMPRESSED ? 'its key is no uncompressed point' : undefined;
 }
 
-function partsOf(publicKey: Uint8Array): {
-  readonly type: 'rsa' | 'ec' | 'edwards' | 'dsa' | undefined;
-  readonly parameters: string | undefined;
-  /** Undefined if it is not a whole number of bytes. */
-  readonly key: Uint8Array | undefined;
-} {
-  const [algorithm, bits] = sequenceOf(publicKey) ?? [];
-  const [id, parameters] = membersOf(algorithm, tags.sequence) ?? [];
-  const isWhole = bits?.tag === tags.bitString && bits.content[0] === 0;
-  return {
-    type: types.get(identifierOf(id)),
-    parameters: identifierOf(parameters),
-    key: isWhole ? bits.content.subarray(1) : undefined,
-  };
+/** A key for PSS alone may have parameters, which say with which hash and salt it is used (RFC 4055 §3.1). */
+function explainParameters({ algorithm, type, parameters }: PublicKeyParts): string | undefined {
+  if (type === 'rsa' && algorithm !== PSS_KEY) {
+    const isNull = parameters !== undefined && isSameBytes(parameters.whole, NULL);
+    return isNull ? undefined : 'the parameters of its RSA key are not NULL (RFC 4055 §1.2)';
+  }
+  return type === 'edwards' && parameters !== undefined
+    ? 'its key has parameters, which RFC 8410 §3 forbids'
+    : undefined;
 }
 
 /**
@@ -103,7 +82,7 @@ function partsOf(publicKey: Uint8Array): {
  * @param publicKey the DER of the SubjectPublicKeyInfo
  */
 export function verificationCostOf(publicKey: Uint8Array): number {
-  return curveCosts.get(partsOf(publicKey).parameters) ?? (publicKey.length <= MAX_CHEAP_KEY ? 1 : 2);
+  return readPublicKeyParts(publicKey).curve?.cost ?? (publicKey.length <= MAX_CHEAP_KEY ? 1 : 2);
 }
 
 /** RFC 8017 §A.1.1. */
