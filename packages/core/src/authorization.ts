@@ -67,7 +67,7 @@ export class Authorization {
   /**
    * @param abortSignals those of the resource server that makes this object, for `request` alone; they
    * identify that resource server
-   * @param turn the turn of `Revocations` at which it was decided that `tokenClaims` may be used
+   * @param turn the turn (see `DatedClaims`) at which it was decided that `tokenClaims` may be used
    */
   constructor(
     tokenClaims: TokenClaims,

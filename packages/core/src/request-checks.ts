@@ -25,11 +25,13 @@ import { isToleratedByReport } from './token/tolerated-refusals.js';
  */
 export interface RequestChecks {
   /**
-   * Loads what decisions need. Returns `undefined` if there is nothing to wait for. Rejects with
-   * `RequestRefused`. Nothing is loaded for a request without a certificate: `decide()` refuses it
-   * at once, or accepts its proof of a key. Nothing is loaded and no path is built either for a request
-   * whose token is bound to something that it does not prove: `decide()` refuses it before it needs them.
-   * With `binding: 'report'`, `decide()` accepts such a request, so what its certificate needs is loaded.
+   * Loads what `decide()` needs to judge the certificate. Returns `undefined` if there is nothing to wait
+   * for. Rejects with `RequestRefused`. Loads nothing for these requests, as `decide()` does not judge a
+   * certificate of theirs:
+   *
+   * - a request without a certificate
+   * - a request whose token is bound to something that the request does not prove: `decide()` refuses it
+   *   before. With `binding: 'report'` it is accepted, and what its certificate needs is loaded
    */
   prepare(
     answer: TokenClaims,
@@ -56,7 +58,7 @@ export interface RequestChecks {
    * Checks what is known of the token, its binding and the certificate. Throws `RequestRefused`.
    *
    * @param answer the claims of the token, or why the token is refused
-   * @param turn the turn of `Revocations` at which it was decided that `answer` may be used
+   * @param turn the turn (see `DatedClaims`) at which it was decided that `answer` may be used
    * @param now milliseconds since the epoch
    */
   decide(

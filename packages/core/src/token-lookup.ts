@@ -32,9 +32,10 @@ export interface TokenLookup {
    * Reads what the token is, which may ask the authorization server. The flood guard counts the
    * reading for the client that sent the token.
    *
-   * @param how both take one of the client's places. `unless-cached` returns a cached answer, joins an open
-   * reading or begins one. It also takes one of the client's allowance, unless an older answer could be
-   * used (`staleIfError`). `afresh` uses no cached answer, and only a reading that begins after this call.
+   * @param how `unless-cached` returns a cached answer, or else joins the reading of this token that is
+   * under way or begins one. `afresh` uses no cached answer, and only a reading that begins after this call.
+   * Both take one of the client's places in the flood guard. `unless-cached` also takes one reading of the
+   * client's allowance, unless an expired answer could still be used (`staleIfError`).
    */
   read(presented: PresentedToken, how: 'unless-cached' | 'afresh'): Promise<UsableAnswer>;
 }

@@ -82,7 +82,10 @@ export interface Adapter<Types extends MiddlewareTypes> extends Guards<Types> {
   ): Types['middleware'] & { readonly receiver: SignalReceiver };
 }
 
-/** Handles a request. Its promise does not reject, but where the framework raises refusals so. */
+/**
+ * Handles a request. In a framework that takes errors as rejections (Koa), its promise rejects with a
+ * refusal (`onRefused: 'next'`) or with what `next` rejects with. In others it never rejects.
+ */
 type Handle<Exchange, Next> = (req: NodeRequest, exchange: Exchange, next: Next) => unknown;
 
 /**

@@ -345,9 +345,9 @@ export class FloodGuard<Active extends object> {
       }
       account.places = this.#placesAfter(outcome, account.places);
     }
-    // The accounts of a client are that of its certificate and, last, that of its address. Each has a free
-    // place now. The address is served first: its place goes to another client at this address that waits
-    // for it, before the next reading of this client.
+    // `accounts` holds the account of the client's certificate, and last that of its address. Each has a free
+    // place now. The address comes first here: another client that waits at this address gets the place,
+    // before the next reading of this client takes it.
     for (const account of accounts.toReversed()) {
       this.#serve(account);
     }

@@ -186,11 +186,14 @@ export class ChainCheck {
   }
 
   /**
-   * Adds one certificate of the path to `avoided`, and returns another path without those in `avoided`. It
-   * adds the authority whose status is not good. If the status of the client's own certificate is unknown,
-   * it adds the certificate of its issuer: a list may count for paths by another certificate of this issuer
-   * alone. Returns `undefined` if there is no such path, if the client's own certificate is revoked, and if
-   * `MAX_OTHER_PATHS` certificates are avoided.
+   * Returns another path, after it has added one certificate of `path` to those that a path must avoid:
+   *
+   * - the authority whose status is not good
+   * - if the status of the client's own certificate is unknown, the certificate of its issuer. That issuer
+   *   may have another certificate, and a path by that one a list that proves the status
+   *
+   * Returns `undefined` if there is no other path, if the client's own certificate is revoked, and if
+   * `MAX_OTHER_PATHS` certificates are avoided already.
    */
   #otherPath(
     certificate: ClientCertificate,

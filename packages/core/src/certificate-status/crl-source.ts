@@ -336,9 +336,10 @@ export class CrlSource implements StatusSource {
   }
 
   /**
-   * Of each kind the newest list counts, wherever it is from. An expired list still revokes, unless newer
-   * ones by the same key that are current say otherwise for every reason. So does a delta list. A delta
-   * list, and one that `explainNoProof()` explains, revoke, and are never a proof that a certificate is good.
+   * Of each kind the newest list counts, wherever it is from. A current full list that names the certificate
+   * revokes it. An expired list or a delta list that names it revokes it, too, unless newer current lists by
+   * the same key clear it for every reason. Neither a delta list nor one that `explainNoProof()` explains
+   * proves that a certificate is good.
    */
   #judge(
     certificate: PathCertificate,

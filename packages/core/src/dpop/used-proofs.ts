@@ -27,10 +27,11 @@ export type TakeOutcome = 'fresh' | 'replayed' | 'too-old' | 'too-many' | 'full'
 /** Proofs that this process remembers at most: 34 MB, or 202 MB if each has another key. */
 const MAX_PROOFS = 1_000_000;
 /**
- * One key may have an eighth of what is left. Alone it gets a ninth of all: a thousand requests a
- * second of proofs that are accepted for 90 seconds. All keys together fill the memory with 9,900
- * requests a second of such proofs, and with 3,200 or 1,600 if nonces count for 300 or 600 seconds:
- * a proof is remembered for up to 11 seconds more.
+ * One key may use up to an eighth of the places that are free. A key that is alone gets a ninth of all
+ * places: the free ones become fewer while it takes them. For proofs that are accepted for 90 seconds, that
+ * is about 1,100 requests a second by one key. All keys together fill the memory with 9,900 requests a
+ * second; with 3,200 or 1,600 if nonces count for 300 or 600 seconds. A proof is remembered for up to 11
+ * seconds after it is no longer accepted.
  */
 const SHARE_OF_KEY = 8;
 

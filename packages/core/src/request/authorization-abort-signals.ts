@@ -50,7 +50,7 @@ export class AuthorizationAbortSignals {
    * Returns the signal of a request, which is one and the same on each call. That of a request
    * which has ended is aborted if the token is expired or revoked by now, and else stays silent.
    *
-   * @param turn the turn of `Revocations` at which it was decided that the claims may be used: all
+   * @param turn the turn (see `DatedClaims`) at which it was decided that the claims may be used: all
    * revocations from before were taken into account
    * @param certificate that of the request
    */

@@ -153,9 +153,9 @@ export class EntryHistory {
   }
 
   /**
-   * Since when, in milliseconds since the epoch, this process knows of each entry that the other
-   * one has read, if both have read the same ones: what either has forgotten was not compared. 0
-   * where only entries are concerned that may be gone from the log by their age.
+   * If `compare()` says `same`: the moment, in milliseconds since the epoch, from which on both processes
+   * are known to have read the same entries. Either may have forgotten older ones, so those were not
+   * compared. 0 if all that were not compared may be gone from the log by their age.
    */
   comparedSince({ since }: Attestation, youngSince: number): number {
     const moment = Math.max(since, this.#forgottenAt);

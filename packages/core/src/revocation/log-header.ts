@@ -175,9 +175,9 @@ export class LogHeaderKeeper {
    * Only a process that has just joined may do so, or processes with other lists would replace each
    * other's headers for ever.
    *
-   * Another process may report a loss at the same moment, by a header that this one then overwrites. The
-   * version of this header is only one greater than the version that was read, and so less than that of the
-   * report. So processes that know the report take this header for an older one, and replace it.
+   * Another process may write a header that reports a loss at the same moment, and this header may overwrite
+   * it. The version of this header is lower: it is only one greater than the version that was read. So
+   * processes that know the report see that this header is older, and replace it.
    *
    * @param writtenVersion the greatest version that the writer of an entry knew
    */

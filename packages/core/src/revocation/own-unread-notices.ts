@@ -7,10 +7,10 @@ const RECENT = 120_000;
 const MAX_NEWER = 10_000;
 
 /**
- * Remembers what this process wrote into the log within two minutes of the revocation, and has not
- * read there, to write it again after the connection was interrupted: of each name the last one, and
- * 10,000 names at least. It gives nothing older: a process to which such an entry is new refuses each
- * token of this name that it saw before, also one that was issued after the revocation.
+ * Remembers revocations that this process wrote into the log and has not read there yet, to write them again
+ * after the connection was interrupted. Holds the last one of each name, for at least the 10,000 latest
+ * names. Returns those alone that are less than two minutes old: a process to which a written entry is new
+ * refuses each token of this name that it saw before, also one that was issued after the revocation.
  */
 export class OwnUnreadNotices {
   /** By name. Two maps, so that none has to be searched for what is old. */

@@ -43,10 +43,10 @@ export class QuietPeriods {
   }
 
   /**
-   * A running process may know no revocation from before a moment that it attests. If that moment is not
-   * later than the one that is returned, the last period is the reason; otherwise entries were lost. In
-   * milliseconds since the epoch, 0 without a period. It is later than the end of the period: if Redis was
-   * down, a process may read the log again only some time after the first one.
+   * The end of the last period and `QUIET_TIME`, in milliseconds since the epoch; 0 without a period. A
+   * running process attests from which moment on it knows each revocation. The last period explains a moment
+   * up to this one; a later one means that entries were lost. `QUIET_TIME` is added as processes do not all
+   * read the log again at once when Redis is back.
    */
   get explainsUntil(): number {
     const end = this.#lastOf(this.#periods)?.to;

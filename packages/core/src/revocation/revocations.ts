@@ -280,9 +280,8 @@ export class Revocations {
       // An act from before the one that is kept of this name.
       return false;
     }
-    // `known` may be a revocation that this process has still to write into the log, and `notice` another one
-    // of the same name that was read there. Then the id of `known` and no position are kept: so this process
-    // still writes it. A later revocation of this name by this process takes the place of `known`.
+    // If this process still has to write `known` into the log, and `notice` was read there, the merged entry
+    // keeps the id of `known` and has no position: this process writes those that have none.
     const unwritten = position !== undefined && known?.position === undefined ? known : undefined;
     this.#revocations.set(
       key,
