@@ -132,6 +132,20 @@ describe('a flood of revocations of one issuer', () => {
     expect(revocations.usability(known(revocations, {}))).toBe('use');
   });
 
+  it('counts while a clock gives NaN, and so does one that was forgotten at that time', () => {
+    const revocations = small();
+    flood(revocations, red);
+    const token = known(revocations, {});
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(Number.NaN);
+    expect(revocations.usability(token)).toBe('may-be-revoked');
+    const others = small();
+    flood(others, blue);
+    flood(others, red);
+    clock.mockRestore();
+    expect(others.usability(known(others, { by: blue }))).toBe('may-be-revoked');
+    expect(others.usability(known(others, { by: red }))).toBe('may-be-revoked');
+  });
+
   it('is reported, with the issuer, and an ordinary number of revocations is not', () => {
     const revocations = small();
     flood(revocations, red, 100);

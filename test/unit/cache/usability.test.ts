@@ -141,6 +141,33 @@ describe('usabilityOf()', () => {
     expect(usabilityOf(known, records, sync, limits, now)).toBe(expected);
   });
 
+  const nan = Number.NaN;
+  it.each<[string, DatedClaims, ReceivedRevocation[], SyncState, number, Usability]>([
+    ['of a revocation', jwt, [{ ...revoked(9, 0), revokedAt: nan }], alone, now, 'revoked'],
+    [
+      'of a revocation, for a shared answer',
+      sharedAt(60, '2'),
+      [{ ...revoked(9, 0, '2'), revokedAt: nan }],
+      log,
+      now,
+      'outdated',
+    ],
+    ['since when the log is complete', jwt, [], { ...log, completeSince: nan }, now, 'may-be-revoked'],
+    ['of now, for a JWT', jwt, [], log, nan, 'wait'],
+    ['of now, for an answer', answer, [], log, nan, 'outdated'],
+    ['of the last reading', jwt, [], { ...log, receivedUntil: nan }, now, 'wait'],
+    [
+      'of the loss, for a shared answer',
+      sharedAt(60),
+      [],
+      { ...channel, sharedAnswersVoidBefore: nan },
+      now,
+      'outdated',
+    ],
+  ])('nothing is used if a clock gave NaN as the time %s', (_, known, records, sync, time, expected) => {
+    expect(usabilityOf(known, records, sync, limits, time)).toBe(expected);
+  });
+
   it('one revoked token is refused, whatever is known later', () => {
     const record = { ...revoked(1, -3_600), isOfOneToken: true };
     expect(usabilityOf(answer, [record], alone, limits, now)).toBe('revoked');

@@ -192,6 +192,14 @@ describe('an OCSP answer can not be used if it', () => {
     expect(await read(parts)).toEqual({ code, why: expect.stringContaining(why) });
   });
 
+  it('is read by a clock that gives NaN', async () => {
+    const request = createOcspRequest(createCertificateId(leaf.certificate, authority.certificate), false);
+    const rules = { request, issuer: authority.certificate, now: Number.NaN, tolerance: 0 };
+    expect(await readOcspResponse(writeOcsp(leaf.certificate, authority), rules)).toMatchObject({
+      code: 'wrong_time',
+    });
+  });
+
   it('has another nonce than the one that was sent, or none', async () => {
     const request = createOcspRequest(createCertificateId(leaf.certificate, authority.certificate), true);
     const rules = { request, issuer: authority.certificate, now: Date.now(), tolerance: 0 };

@@ -138,6 +138,10 @@ describe('a path is valid', () => {
   });
 });
 
+it('a path is refused by a clock that gives NaN', () => {
+  expect(explainInvalidPath([client(), root()], Number.NaN)?.code).toBe('authority_not_valid_yet');
+});
+
 describe('a path is refused', () => {
   it.each<[string, readonly PathCertificate[], string]>([
     ['without certificates', [], 'it has no path'],

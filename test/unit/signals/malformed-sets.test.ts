@@ -258,3 +258,13 @@ it('R206: another event under the jti of one before is acted on', async () => {
   receiver.close();
   expect(transmitter.revoke).toHaveBeenCalledTimes(2);
 });
+
+it('R200: a token whose times are compared with a clock that gives NaN is refused', async () => {
+  const token = transmitter.set();
+  const receiver = transmitter.receiver();
+  expect((await receiver.acceptPush(pushRequest(), transmitter.set({ jti: 'before' }))).status).toBe(202);
+  vi.spyOn(Date, 'now').mockReturnValue(Number.NaN);
+  expect((await receiver.acceptPush(pushRequest(), token)).status).toBe(400);
+  receiver.close();
+  expect(transmitter.revoke).toHaveBeenCalledOnce();
+});

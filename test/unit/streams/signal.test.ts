@@ -301,6 +301,12 @@ describe('the signal of a request', () => {
     expect(reasonOf(signal)).toBe('token_expired');
   });
 
+  it('is aborted if the clock gives NaN when the expiry is looked at', async () => {
+    const authorization = await granted(server, request().req);
+    vi.spyOn(Date, 'now').mockReturnValue(Number.NaN);
+    expect(reasonOf(authorization.signal)).toBe('token_expired');
+  });
+
   it('is aborted at its first access if the token expired meanwhile', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const authorization = await granted(server, request().req);

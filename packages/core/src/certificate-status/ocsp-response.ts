@@ -225,7 +225,7 @@ function readAnswer(
   if (extensions === undefined || hasUnknownCritical(extensions)) {
     return unknownExtension;
   }
-  if (thisUpdate - tolerance > now) {
+  if (!(thisUpdate - tolerance <= now)) {
     return { code: 'wrong_time', why: 'the thisUpdate of its answer is in the future' };
   }
   const answer = {
@@ -235,7 +235,7 @@ function readAnswer(
     nextUpdate,
   };
   // An answer of yesterday says nothing, except that the certificate was revoked.
-  return nextUpdate !== undefined && nextUpdate + tolerance < now && state !== 'revoked'
+  return nextUpdate !== undefined && !(nextUpdate + tolerance >= now) && state !== 'revoked'
     ? { code: 'outdated', why: 'its answer has expired' }
     : answer;
 }

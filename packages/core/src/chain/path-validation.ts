@@ -140,10 +140,10 @@ function explainSignature({ signatureAlgorithm }: PathCertificate): ChainReason 
 /** What every certificate of a path must be: valid now, and without critical extensions that are unknown. */
 function explainUnusable(certificate: PathCertificate, now: number): ChainReason | undefined {
   const { notBefore, notAfter, extensions, version } = certificate;
-  if (now < notBefore) {
+  if (!(now >= notBefore)) {
     return reason('not_valid_yet', 'it is not valid yet');
   }
-  if (now > notAfter + LAST_SECOND) {
+  if (!(now <= notAfter + LAST_SECOND)) {
     return reason('expired', 'it has expired');
   }
   if (extensions.size > 0 && version !== 3) {

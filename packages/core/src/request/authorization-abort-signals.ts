@@ -240,7 +240,7 @@ class OpenRequest {
   #expireInTime(): void {
     clearTimeout(this.#timer);
     const left = this.#expiresAt - Date.now();
-    if (left <= 0) {
+    if (!(left > 0)) {
       this.abort(new RequestRefused('token_expired'));
     } else if (!this.#isEnded) {
       this.#timer = setTimeout(() => this.#expireInTime(), Math.min(left, MAX_TIMER)).unref();

@@ -498,7 +498,7 @@ export class Revocations {
   /** What must not turn into acceptance: any token of the issuer may be one that was revoked. */
   #forget(issuer: string, revocations: readonly KeptRevocation[]): void {
     const before = this.#forgotten.get(issuer);
-    const counts = before !== undefined && performance.now() <= before.until;
+    const counts = before !== undefined && !(performance.now() > before.until);
     const all: readonly Forgotten[] = counts ? [before, ...revocations] : revocations;
     const isWritten = all.every(({ position }) => position !== undefined);
     this.#forgotten.set(issuer, {
@@ -514,8 +514,9 @@ export class Revocations {
       return none;
     }
     const now = performance.now();
+    // In doubt it counts: a clock may give NaN.
     return [this.#forgotten.get(''), this.#forgotten.get(issuer)].filter(
-      (forgotten): forgotten is Forgotten => forgotten !== undefined && now <= forgotten.until,
+      (forgotten): forgotten is Forgotten => forgotten !== undefined && !(now > forgotten.until),
     );
   }
 

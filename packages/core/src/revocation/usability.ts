@@ -177,17 +177,17 @@ function usabilityOfToken(
     return 'wait';
   }
   const issuedAt = (tokenClaims.issuedAt ?? Number.NEGATIVE_INFINITY) * 1000;
-  return issuedAt - clockToleranceMs < sync.completeSince ? 'may-be-revoked' : 'use';
+  return issuedAt - clockToleranceMs >= sync.completeSince ? 'use' : 'may-be-revoked';
 }
 
-/** Whether the claims are from before the revocation. In doubt they are. */
+/** Whether the claims are from before the revocation. In doubt they are, as when a clock gave NaN. */
 function precedes(dated: DatedClaims, revocation: ForgottenRevocations, clockToleranceMs: number): boolean {
   if (dated.shared !== undefined) {
     const { askedAt, logReadUpTo } = dated.shared;
     const hasRead =
       logReadUpTo !== undefined && revocation.position !== undefined && logReadUpTo >= revocation.position;
     // Positions of a log that was replaced may be later than those of the log that replaced it.
-    return !hasRead || askedAt - clockToleranceMs <= revocation.revokedAt;
+    return !(hasRead && askedAt - clockToleranceMs > revocation.revokedAt);
   }
   if (dated.turn <= revocation.turn) {
     return true;
@@ -197,5 +197,5 @@ function precedes(dated: DatedClaims, revocation: ForgottenRevocations, clockTol
     return false;
   }
   const { issuedAt } = dated.tokenClaims;
-  return issuedAt === undefined || issuedAt * 1000 - clockToleranceMs <= revocation.revokedAt;
+  return issuedAt === undefined || !(issuedAt * 1000 - clockToleranceMs > revocation.revokedAt);
 }

@@ -128,15 +128,15 @@ function notSigned(): EventTokenRefused {
 function refuseByTime(payload: Members, clockTolerance: number): void {
   const now = Date.now() / 1000;
   const iat = readOwnMember(payload, 'iat');
-  if (typeof iat !== 'number' || !(iat >= 0) || iat > now + clockTolerance) {
+  if (typeof iat !== 'number' || !(iat >= 0) || !(iat <= now + clockTolerance)) {
     throw new EventTokenRefused('invalid_request', 'iat must be a time that is not in the future');
   }
   const exp = readOwnMember(payload, 'exp');
-  if (exp !== undefined && (typeof exp !== 'number' || exp <= now - clockTolerance)) {
+  if (exp !== undefined && (typeof exp !== 'number' || !(exp > now - clockTolerance))) {
     throw new EventTokenRefused('invalid_request', 'The Security Event Token has expired');
   }
   const nbf = readOwnMember(payload, 'nbf');
-  if (nbf !== undefined && (typeof nbf !== 'number' || nbf > now + clockTolerance)) {
+  if (nbf !== undefined && (typeof nbf !== 'number' || !(nbf <= now + clockTolerance))) {
     throw new EventTokenRefused('invalid_request', 'The Security Event Token is not valid yet');
   }
 }
