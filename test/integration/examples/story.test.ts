@@ -12,8 +12,10 @@ import { itReal } from '../../support/programs.js';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const story = ['--no-warnings', '--import', 'tsx', 'examples/story/main.ts'];
 
+const linesOf = (text: string) => text.trim().split(/ *\n/);
+
 describe('npm start', () => {
-  it('prints which requests are accepted and which are refused, and exits with 0', async () => {
+  it('prints which requests are accepted and which are refused, as the README shows, and exits with 0', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, story, { cwd: root });
     expect(stdout).toContain('All 18 answers are as expected.');
     expect(stdout).toMatch(
@@ -23,6 +25,8 @@ describe('npm start', () => {
       expect(stdout).toMatch(new RegExp(`Bob, with ${what} +401 refused +401 refused +401 refused`));
     }
     expect(stdout).not.toContain('✗');
+    const [, shown = ''] = /```text\n(.*?)```/s.exec(readFileSync(join(root, 'README.md'), 'utf8')) ?? [];
+    expect(linesOf(shown)).toEqual(linesOf(stdout));
   });
 
   itReal(
