@@ -268,6 +268,25 @@ describe('of the lists of a distribution point', () => {
     expect(await statusByLists(path, lists.slice(0, 2))).toMatchObject({ state: 'unknown' });
   });
 
+  it.each<[string, number, string]>([
+    ['authorities counts', 0x82, 'revoked'],
+    ['users does not count', 0x81, 'unknown'],
+  ])(
+    'one about %s for a client whose basic constraints say that it is an authority',
+    async (_title, tag, state) => {
+      // Its key usage does not allow to sign certificates.
+      const digitalSignature = extension('2.5.29.15', bits(Buffer.from([0x80]), 7), true);
+      const client = writeCertificate({
+        issuer: root,
+        serial: [7],
+        isAuthority: true,
+        extensions: [digitalSignature],
+      });
+      const list = writeList(root, { extensions: [issuedFor(text(tag, '\xff'))], revoked: [[7]] });
+      expect(await statusByLists([client, root], [list])).toMatchObject({ state, at: 0 });
+    },
+  );
+
   it('one about users counts for users, and one about authorities for authorities', async () => {
     const only = (tag: number) => ({ extensions: [issuedFor(text(tag, '\xff'))] });
     const lists = (users: number, authorities: number) => [

@@ -1,5 +1,6 @@
 import { isSameBytes } from '../certificate/der-members.js';
 import { comparableKey } from '../chain/comparable-key.js';
+import { extensionOf, pathExtensionIds, readBasicConstraints } from '../chain/extension-values.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { nameAuthority, ownerOf } from './authority-name.js';
@@ -350,7 +351,8 @@ export class CrlSource implements StatusSource {
     const points = this.#pointsOf(certificate);
     const tolerance = 1_000 * this.#parts.clockTolerance;
     const serial = Buffer.from(certificate.serialNumber, 'hex');
-    const reasonsOf = ({ scope }: Crl): number => coveredReasons(scope, points.reasons, certificate.x509.ca);
+    const isAuthority = hasAuthorityFlag(certificate);
+    const reasonsOf = ({ scope }: Crl): number => coveredReasons(scope, points.reasons, isAuthority);
     const about = lists.filter((list) => reasonsOf(list) !== 0);
     const valid = about.filter(({ thisUpdate }) => thisUpdate - tolerance <= now);
     let covered = 0;
@@ -427,6 +429,15 @@ interface ListWeights {
   of(list: Crl): SignerWeight;
   /** Why a list that counts is no proof that a certificate is good; `undefined` if it is one. */
   explainNoProof(list: Crl): StatusReason | undefined;
+}
+
+/**
+ * Whether a certificate is that of an authority for the scope of a list. The flag of its basic constraints
+ * says so, whatever its key usage is (RFC 5280 §6.3.3 (b)(2)).
+ */
+function hasAuthorityFlag(certificate: PathCertificate): boolean {
+  const basic = extensionOf(certificate, pathExtensionIds.basicConstraints, readBasicConstraints);
+  return typeof basic !== 'string' && basic.isAuthority;
 }
 
 /** Why lists are not about a certificate for every reason. */
