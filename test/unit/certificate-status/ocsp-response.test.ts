@@ -85,6 +85,27 @@ describe('an OCSP answer', () => {
     expect(await read({ status: 'revoked', times: 2 })).toMatchObject({ state: 'revoked' });
   });
 
+  it.each(['no nonce', 'another nonce'])(
+    'revokes with %s in place of the one that was sent',
+    async (which) => {
+      const request = createOcspRequest(createCertificateId(leaf.certificate, authority.certificate), true);
+      const rules = { request, issuer: authority.certificate, now: Date.now(), tolerance: 0 };
+      const nonce = which === 'no nonce' ? {} : { nonce: randomBytes(32) };
+      const found = await Promise.all(
+        (['revoked', 'unknown'] as const).map((status) =>
+          readOcspResponse(writeOcsp(leaf.certificate, authority, { status, ...nonce }), rules),
+        ),
+      );
+      expect(found).toMatchObject([{ state: 'revoked' }, { code: 'wrong_nonce' }]);
+      const forged = writeOcsp(leaf.certificate, authority, {
+        status: 'revoked',
+        ...nonce,
+        signer: stranger,
+      });
+      expect(await readOcspResponse(forged, rules)).toMatchObject({ code: 'wrong_signer' });
+    },
+  );
+
   it('revokes for good, also after its nextUpdate', async () => {
     expect(await read({ status: 'revoked', nextUpdate: Date.now() - 60_000 })).toMatchObject({
       state: 'revoked',

@@ -430,6 +430,15 @@ describe('an OCSP responder', () => {
       code: 'wrong_nonce',
       why: expect.stringContaining('no nonce'),
     });
+    vi.advanceTimersByTime(2 * interval);
+    answers.set(url, answer({ status: 'revoked' }));
+    await load();
+    expect(status()).toMatchObject({ state: 'revoked' });
+    // No proof that it is good takes that back without a nonce.
+    vi.advanceTimersByTime(2 * interval);
+    answers.set(url, answer({ thisUpdate: Date.now() }));
+    await load();
+    expect(status()).toMatchObject({ state: 'revoked' });
   });
 
   it('is forgotten with the source', async () => {

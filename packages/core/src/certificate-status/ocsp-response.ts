@@ -162,20 +162,18 @@ function judge({ answers, extensions: der }: ResponseData, rules: OcspRules): Oc
   if (extensions === undefined || hasUnknownCritical(extensions)) {
     return unknownExtension;
   }
-  const { nonce, id } = rules.request;
-  const given = extensions.find((extension) => extension.id === nonceId);
-  if (given === undefined ? nonce !== undefined : nonce === undefined || !isNonce(given.value, nonce)) {
-    return {
-      code: 'wrong_nonce',
-      why: given === undefined ? 'its answer has no nonce' : 'its answer has another nonce',
-    };
-  }
+  const { id } = rules.request;
   const listed = membersOf(answers, tags.sequence) ?? [];
   const about = listed.map((one) => membersOf(one, tags.sequence)).filter((one) => isAbout(one?.[0], id));
   const read = about.map((members) => readAnswer(members, rules));
   const revoked = read.find((one) => 'state' in one && one.state === 'revoked');
+  // Also without the nonce: an old answer that an attacker repeats was true once. A newer one takes it back.
   if (revoked !== undefined) {
     return revoked;
+  }
+  const wrongNonce = explainNonce(extensions, rules.request);
+  if (wrongNonce !== undefined) {
+    return wrongNonce;
   }
   const [only] = read;
   if (only === undefined) {
@@ -184,6 +182,16 @@ function judge({ answers, extensions: der }: ResponseData, rules: OcspRules): Oc
   return read.length === 1
     ? only
     : { code: 'unreadable', why: 'its answer speaks of the certificate more than once' };
+}
+
+function explainNonce(extensions: readonly Extension[], { nonce }: OcspRequest): StatusReason | undefined {
+  const given = extensions.find(({ id }) => id === nonceId);
+  if (given === undefined) {
+    return nonce && { code: 'wrong_nonce', why: 'its answer has no nonce' };
+  }
+  return nonce !== undefined && isNonce(given.value, nonce)
+    ? undefined
+    : { code: 'wrong_nonce', why: 'its answer has another nonce' };
 }
 
 /** Compares all of a CertID: hash algorithm, both hashes and the serial number. */

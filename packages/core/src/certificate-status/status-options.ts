@@ -98,9 +98,10 @@ export const certificateStatusOptions = optionGroup({
    */
   maxSize: wholeNumber({ min: 1_024, max: 104_857_600, default: 10_485_760 }),
   /**
-   * Sends a nonce of 32 bytes to OCSP responders, and refuses an answer without it (RFC 9654). Many
-   * public responders sign their answers in advance and know no nonce. Without one, an attacker on
-   * the way can repeat an answer until its nextUpdate. Refused without `by: 'ocsp'`. Default `false`.
+   * Sends a nonce of 32 bytes to OCSP responders, and refuses an answer without it (RFC 9654). An answer
+   * that says `revoked` counts without it. Many public responders sign their answers in advance and know
+   * no nonce. Without one, an attacker on the way can repeat an answer until its nextUpdate. Refused
+   * without `by: 'ocsp'`. Default `false`.
    */
   nonce: withDefault(flag, false),
 });
