@@ -285,6 +285,25 @@ describe('a fetch of a list', () => {
     await close(other);
   });
 
+  it('below one trust anchor is not held up by silent servers of many authorities below another one', async () => {
+    const other = createServer((_req, res) => void res.end('list'));
+    const answering = `http://127.0.0.1:${await listen(other)}`;
+    // Each of these is another origin to the process.
+    const hosts = Array.from({ length: 60 }, (_, index) => `http://silent${index}.invalid:${port}`);
+    const lookUp: ResolveHost = (_host, _options, callback) =>
+      callback(null, [{ address: '127.0.0.1', family: 4 }]);
+    use(() => undefined, { timeout: 60, origins: [...hosts, answering] }, lookUp);
+    const rest = { accept: 'application/pkix-crl', maxSize: 1_000 };
+    const silent = hosts.map((host, index) =>
+      fetcher.fetch(`${host}/a.crl`, { ...rest, authority: `bad ${index}` }).catch(() => 'failed'),
+    );
+    const list = fetcher.fetch(`${answering}/a.crl`, { ...rest, authority: 'good authority' });
+    expect(await Promise.race([list, ...silent])).toMatchObject({ body: Buffer.from('list') });
+    fetcher.close();
+    expect(new Set(await Promise.all(silent))).toEqual(new Set(['failed']));
+    await close(other);
+  });
+
   it('is made while the DNS server of another name is silent, also after the time of that request', async () => {
     const origins = ['silent', 'good'].map((host) => `http://${host}.invalid:${port}`);
     const lookUp = createHostLookup({

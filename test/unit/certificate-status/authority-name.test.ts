@@ -2,6 +2,7 @@
 // it has, as a client chooses which of them it sends.
 import { describe, expect, it } from 'vitest';
 import {
+  chargedAuthorityNamed,
   chargedAuthorityOf,
   nameAuthority,
   ownerOf,
@@ -43,13 +44,14 @@ describe('an authority', () => {
 
 describe('of a path', () => {
   it('the authority right below the trust anchor asks, by whichever certificate', () => {
-    const charged = {
-      name: nameAuthority(authority.certificate),
-      anchor: nameAuthority(root.certificate),
-    };
-    expect(chargedAuthorityOf(pathOf(authority.certificate, root.certificate))).toEqual(charged);
-    const byOther = chargedAuthorityOf(pathOf(crossed, otherRoot.certificate));
-    expect(byOther).toEqual({ ...charged, anchor: nameAuthority(otherRoot.certificate) });
+    const anchor = nameAuthority(root.certificate);
+    const name = `${anchor} ${nameAuthority(authority.certificate)}`;
+    expect(chargedAuthorityOf(pathOf(authority.certificate, root.certificate))).toEqual({ name, anchor });
+    const byOther = nameAuthority(otherRoot.certificate);
+    expect(chargedAuthorityOf(pathOf(crossed, otherRoot.certificate))).toEqual({
+      name: `${byOther} ${nameAuthority(authority.certificate)}`,
+      anchor: byOther,
+    });
   });
 
   it('the trust anchor asks if it has no authority below, and for what it says itself', () => {
@@ -60,5 +62,12 @@ describe('of a path', () => {
     expect(ownerOf(lower.certificate, charged)).toEqual(charged);
     const renewed = againOf(root, writeAuthority({ name: commonName('root') }));
     expect(ownerOf(renewed, charged)).toEqual({ name: anchor, anchor });
+  });
+
+  it('the name of the authority says which trust anchor it has', () => {
+    for (const path of [pathOf(authority.certificate, root.certificate), [leaf, root.certificate]]) {
+      const charged = chargedAuthorityOf(path);
+      expect(chargedAuthorityNamed(charged.name)).toEqual(charged);
+    }
   });
 });

@@ -16,13 +16,20 @@ export function nameAuthority({
 
 /**
  * The authority whose share the questions about a path use up: the one right below the trust anchor, with
- * which those below it share, or the anchor itself if it has none below.
+ * which those below it share, or the anchor itself if it has none below. An authority that several anchors
+ * certify has a share for each of them.
  */
 export function chargedAuthorityOf(path: readonly PathCertificate[]): ChargedAuthority {
   const last = path.at(-1);
   const anchor = last === undefined ? '' : nameAuthority(last);
   const below = path.length > 2 ? path.at(-2) : undefined;
-  return { name: below === undefined ? anchor : nameAuthority(below), anchor };
+  return { name: below === undefined ? anchor : `${anchor} ${nameAuthority(below)}`, anchor };
+}
+
+/** Returns the charged authority that has this name, which begins with that of its trust anchor. */
+export function chargedAuthorityNamed(name: string): ChargedAuthority {
+  const [anchor = name] = name.split(' ', 1);
+  return { name, anchor };
 }
 
 /**

@@ -5,6 +5,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { LRUCache } from 'lru-cache';
 import { BodyBuffer, mostOnTheWire } from '../shared/body-buffer.js';
 import { hasUserInfo } from '../shared/shown-url.js';
+import { chargedAuthorityNamed } from './authority-name.js';
 import { lookUpHost, type ResolveHost } from './host-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
 import { createLookup, createPermittedLookup } from './permitted-lookup.js';
@@ -31,8 +32,8 @@ export interface StatusRequest {
   /** What is sent by POST. Default: nothing, by GET. */
   readonly post?: { readonly type: string; readonly body: Uint8Array };
   /**
-   * A name of the authority whose certificates are looked up: the requests of one never hold up those of
-   * all others. Default: the URL's origin.
+   * The name of a `ChargedAuthority`, whose certificates are looked up: the requests of one never hold up
+   * those of others, nor those below one trust anchor those below others. Default: the URL's origin.
    */
   readonly authority?: string;
   /** An urgent request comes before others. Default: it is urgent. */
@@ -119,7 +120,8 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
       throw new StatusError(reason);
     }
     const { origin } = new URL(url);
-    const release = await places.take({ origin, authority: request.authority ?? origin, urgency });
+    const authority = chargedAuthorityNamed(request.authority ?? origin);
+    const release = await places.take({ origin, authority, urgency });
     // Others may have asked the URL meanwhile.
     const later = isClosed ? closed : explainRest(failureKey);
     if (later !== undefined) {

@@ -27,13 +27,11 @@ export interface AcceptedSigners {
   weightOf(signer: PathCertificate): SignerWeight;
 }
 
-/**
- * The authority whose share of requests and of kept answers a question uses up. The names are those of
- * `nameAuthority()`.
- */
+/** The authority whose share of requests and of kept answers a question uses up. */
 export interface ChargedAuthority {
+  /** Begins with the name of its trust anchor, and with a space behind that unless it is the anchor. */
   readonly name: string;
-  /** Of the trust anchor above it, or of itself if it is one. */
+  /** The name of the trust anchor above it, or its own if it is one, by `nameAuthority()`. */
   readonly anchor: string;
 }
 
