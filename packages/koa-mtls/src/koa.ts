@@ -22,6 +22,7 @@ const headerKeeper = createHeaderKeeper<Error, Context>(['status', 'headerSent']
 export const adapter = createAdapter<KoaTypes, Context, Next>(
   {
     stateOf: (_req, { state }) => state,
+    responseOf: ({ res }) => res,
     // Body parsers for Koa put what they read at `ctx.request.body`.
     bodyOf: (_req, { request }) => ('body' in request ? request.body : undefined),
     urlOf: (_req, { originalUrl }) => originalUrl,

@@ -48,6 +48,24 @@ describe('endWithRequest()', () => {
     expect(end).toHaveBeenCalledOnce();
   });
 
+  it('calls when a response is finished that no server of Node made', () => {
+    const { socket, close } = connection();
+    const [req, response, end] = [requestOn(socket), new EventEmitter(), vi.fn()];
+    requestStateOf(req).response = response;
+    endWithRequest(req, end);
+    expect(end).not.toHaveBeenCalled();
+    response.emit('finish');
+    close();
+    expect(end).toHaveBeenCalledOnce();
+  });
+
+  it('calls at once if such a response has ended', () => {
+    const [req, end] = [requestOn(connection().socket), vi.fn()];
+    requestStateOf(req).response = { writableEnded: true };
+    endWithRequest(req, end);
+    expect(end).toHaveBeenCalledOnce();
+  });
+
   it('calls for each request of a connection that closes, with one listener on it', () => {
     const { socket, close } = connection();
     const ends = [vi.fn(), vi.fn(), vi.fn()];

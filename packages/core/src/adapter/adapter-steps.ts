@@ -2,7 +2,7 @@ import type { Authorization } from '../authorization.js';
 import { RequestRefused } from '../errors.js';
 import type { RoutePolicy } from '../policy/route-policy.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { knownRequestStateOf, requestStateOf } from '../request/request-state.js';
+import { type FinishingResponse, knownRequestStateOf, requestStateOf } from '../request/request-state.js';
 import type { ResourceServer } from '../resource-server.js';
 import type { HttpAnswer } from '../response/http-answer.js';
 import type { HttpRefusal } from '../response/http-refusal.js';
@@ -19,6 +19,8 @@ export interface Framework<Exchange, Next> {
   bodyOf(req: NodeRequest, exchange: Exchange): unknown;
   /** Returns the URL that the client sent, whatever a mount or a rewrite made of it. */
   urlOf(req: NodeRequest, exchange: Exchange): string | undefined;
+  /** Returns the response of Node. Without it, `auth.signal` learns the end of a request from Node alone. */
+  responseOf?(exchange: Exchange): FinishingResponse;
   /** Names a header in `Vary` of the answer, of errors too. */
   addVary(exchange: Exchange, header: string): void;
   /** Sets a header of the answer, of errors too. An error may have a `Cache-Control` of its own. */
@@ -94,7 +96,9 @@ export function createAdapterSteps<Exchange, Next>(
     try {
       // If a later mtlsBound() refuses the request, no guard accepts it any more: an error handler of the
       // application can pass a refused request on.
-      requestStateOf(req).acceptedBy = undefined;
+      const state = requestStateOf(req);
+      state.acceptedBy = undefined;
+      state.response = framework.responseOf?.(exchange);
       const outcome = server.authorize(req, framework.bodyOf(req, exchange));
       if (!server.isOwnAuthorization(req, outcome)) {
         return runLater(acceptRequest, server, req, exchange, next, outcome);

@@ -52,11 +52,17 @@ export function noticeRequestEnds(): End {
 /**
  * Calls `end` once: when the response to `req` is finished, or when its connection or stream of
  * HTTP/2 is closed; at once if that has happened. A request that was upgraded has no response and
- * ends with its connection. Returns a function that calls `end` now.
+ * ends with its connection. Of a request that no server of Node made, as behind an adapter for AWS Lambda,
+ * the response itself says that it is finished, if it is known. Returns a function that calls `end` now.
  */
 export function endWithRequest(req: NodeRequest, end: End): EndNow {
-  const closing = (http2StreamOf(req) ?? req.socket) as Closing | undefined;
-  if (knownRequestStateOf(req)?.isEnded === true || closing === undefined || closing.destroyed === true) {
+  const stream = http2StreamOf(req);
+  const closing = (stream ?? req.socket) as Closing | undefined;
+  const { isEnded, response } = knownRequestStateOf(req) ?? {};
+  // A response over HTTP/2 is finished before its stream closes.
+  const finishing = stream === undefined ? response : undefined;
+  const hasFinished = isEnded === true || finishing?.writableEnded === true;
+  if (hasFinished || closing === undefined || closing.destroyed === true) {
     end();
     return () => undefined;
   }
@@ -71,6 +77,7 @@ export function endWithRequest(req: NodeRequest, end: End): EndNow {
   };
   onRequest.add(endNow);
   onConnection.add(endNow);
+  finishing?.once?.('finish', endNow);
   return endNow;
 }
 

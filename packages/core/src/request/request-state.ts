@@ -1,5 +1,11 @@
 import type { NodeRequest } from './node-request.js';
 
+/** The members that this library uses of a response. Stand-ins lack some. */
+export interface FinishingResponse {
+  readonly writableEnded?: boolean;
+  once?(event: 'finish', listener: () => void): unknown;
+}
+
 /** What this package remembers of a request, in one object for all of it. */
 export interface RequestState {
   /** The request that it is the state of. */
@@ -8,6 +14,8 @@ export interface RequestState {
   acceptedBy: unknown;
   /** Whether its response is finished: Node does not say so later. */
   isEnded: boolean;
+  /** Its response, if an adapter for a framework passed it on. */
+  response: FinishingResponse | undefined;
 }
 
 // On the request itself: a `WeakMap` of all requests would cost the garbage collector more than the
@@ -28,7 +36,12 @@ export function requestStateOf(req: NodeRequest): RequestState {
   if (known?.of === req) {
     return known;
   }
-  const state: RequestState = { of: req, acceptedBy: undefined, isEnded: known?.isEnded === true };
+  const state: RequestState = {
+    of: req,
+    acceptedBy: undefined,
+    isEnded: known?.isEnded === true,
+    response: undefined,
+  };
   (req as WithState)[stateKey] = state;
   return state;
 }
