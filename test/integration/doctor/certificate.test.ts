@@ -212,6 +212,21 @@ it('shows a list that a key for lists alone signed', async () => {
   expect(code).toBe(0);
 });
 
+it('shows once that a list in a file can not be used', async () => {
+  const good = `${await revocationList(root, [])}${await revocationList(middle, [])}`;
+  const file = write(`${good}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n`, 'crl');
+  const plain = await client('CN=plain', middle);
+  const { code, findings } = await run(plain.cert, policyOf({ crlFiles: file }));
+  expect(findings.filter(({ status }) => status === 'warning')).toMatchObject([
+    {
+      code: 'crl_unreadable',
+      message: expect.stringContaining('1 of 3 lists can not be used: list 3: it is not a revocation list'),
+    },
+  ]);
+  expect(findings.at(-1)).toMatchObject({ status: 'ok', code: 'certificate_status' });
+  expect(code).toBe(0);
+});
+
 it('says that the API does not ask', async () => {
   const file = write(`${await revocationList(root, [])}${await revocationList(middle, [])}`, 'crl');
   const plain = await client('CN=plain', middle);

@@ -13,7 +13,10 @@ import type { PathCertificate } from '../../../packages/core/src/chain/path-cert
 import { bits, commonName, der, identifier, integer, sequence } from '../../support/written-der.js';
 import {
   hour,
+  issuedFor,
+  type ListParts,
   pem,
+  pointName,
   type Written,
   withFiles,
   writeAuthority,
@@ -59,6 +62,7 @@ function withPssKey(certificate: PathCertificate, saltLength: number): PathCerti
 
 function filesAt(paths: readonly string[]) {
   const changes = { count: 0 };
+  const failures: string[] = [];
   const files = new CrlFiles({
     paths,
     option: 'crlFiles',
@@ -66,9 +70,9 @@ function filesAt(paths: readonly string[]) {
     onChange: () => {
       changes.count += 1;
     },
-    onFailure: () => undefined,
+    onFailure: (message) => failures.push(message),
   });
-  return { files, changes };
+  return { files, changes, failures };
 }
 
 /** Writes a file with another time, and has it read. */
@@ -237,6 +241,110 @@ describe('the lists of files', () => {
         const without = all.slice(1).map((one) => pem(writeList(one)));
         await replace(paths[0] as string, without.join(''), () => changes.count > 40);
         expect(files.listsOf(changed.certificate)).toEqual({ lists: [], isPending: false });
+        files.close();
+      });
+    });
+  });
+
+  describe('of which some can not be used', () => {
+    const noEnd = { nextUpdate: 'none' } as const;
+    const pathsOf = (...contents: (readonly Uint8Array[])[]) =>
+      contents.map((lists) => lists.map(pem).join(''));
+    const revokes = (files: CrlFiles, { certificate }: Written, serial: number) =>
+      files
+        .listsOf(certificate)
+        .lists.some((list) => tableOf(list)?.reasonOf(Buffer.from([serial])) !== undefined);
+    const nextOf = (one: Written, parts: ListParts) => writeList(one, { thisUpdate: Date.now(), ...parts });
+
+    it('are used without these at start, which are reported', async () => {
+      const content = pathsOf([writeList(authority, { revoked: [[7]] }), writeList(second, noEnd)]);
+      await withFiles(content, async (paths) => {
+        const { files, failures } = filesAt(paths);
+        expect(failures).toEqual([`${paths[0]}: 1 of 2 lists can not be used: list 2: it has no nextUpdate`]);
+        await Promise.all([files.open(authority.certificate), files.open(second.certificate)]);
+        expect(revokes(files, authority, 7)).toBe(true);
+        expect(files.listsOf(second.certificate)).toEqual({ lists: [], isPending: false });
+        files.close();
+      });
+    });
+
+    it.each<[string, (one: Written) => Uint8Array]>([
+      ['lacks nextUpdate', (one) => nextOf(one, noEnd)],
+      ['is too large', (one) => nextOf(one, { signature: Buffer.alloc(1_000_001) })],
+      ['is no list', () => Buffer.from('no list')],
+    ])(
+      'are used if one of another authority %s, whose earlier list stays until the next',
+      async (_, write) => {
+        const before = pathsOf([writeList(authority), writeList(second, { revoked: [[8]] })]);
+        await withFiles(before, async (paths) => {
+          const { files, failures } = filesAt(paths);
+          await Promise.all([files.open(authority.certificate), files.open(second.certificate)]);
+          const read = (lists: readonly Uint8Array[], isRead: () => boolean) =>
+            replace(paths[0] as string, lists.map(pem).join(''), isRead);
+          for (const serial of [7, 9]) {
+            // The first list of this authority is not kept next to the new one.
+            const own = nextOf(authority, { revoked: [[serial]] });
+            await read([own, write(second)], () => revokes(files, authority, serial));
+            expect(files.listsOf(authority.certificate).lists).toHaveLength(1);
+            expect(files.listsOf(second.certificate).lists.map(isUsable)).toEqual([true]);
+            expect(revokes(files, second, 8)).toBe(true);
+          }
+          expect(failures.at(-1)).toContain('1 of 2 lists can not be used: list 2: ');
+          expect(failures.at(-1)).toContain('that were read before are still used');
+          await read([writeList(authority), nextOf(second, {})], () => !revokes(files, second, 8));
+          expect(files.listsOf(second.certificate).lists).toHaveLength(1);
+          expect(failures).toHaveLength(2);
+          files.close();
+        });
+      },
+    );
+
+    it('leave no list of an authority whose lists are no longer in the file', async () => {
+      const third = writeAuthority({ name: commonName('third') });
+      await withFiles(pathsOf([authority, second, third].map((one) => writeList(one))), async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await Promise.all([authority, second, third].map((one) => files.open(one.certificate)));
+        const content = pathsOf([nextOf(authority, {}), nextOf(second, noEnd)]);
+        await replace(paths[0] as string, content.join(''), () => changes.count > 5);
+        const counts = [authority, second, third].map((one) => files.listsOf(one.certificate).lists.length);
+        expect(counts).toEqual([1, 1, 0]);
+        files.close();
+      });
+    });
+
+    it('keep a list of another point of their issuer, whose next one may be among these', async () => {
+      const pointOf = (uri: string) => ({ extensions: [issuedFor(pointName(uri))] });
+      const [one, other] = [pointOf('http://a.test/1'), pointOf('http://a.test/2')];
+      const before = [
+        writeList(authority, { ...one, revoked: [[1]] }),
+        writeList(authority, { ...other, revoked: [[2]] }),
+      ];
+      await withFiles(pathsOf(before), async (paths) => {
+        const { files } = filesAt(paths);
+        await files.open(authority.certificate);
+        const next = [
+          nextOf(authority, { ...one, revoked: [[3]] }),
+          nextOf(authority, { ...other, ...noEnd }),
+        ];
+        await replace(paths[0] as string, next.map(pem).join(''), () => revokes(files, authority, 3));
+        expect([1, 2, 3].map((serial) => revokes(files, authority, serial))).toEqual([false, true, true]);
+        files.close();
+      });
+    });
+
+    it('stay all if the file is cut off', async () => {
+      await withFiles(pathsOf([writeList(authority), writeList(second)]), async (paths) => {
+        const { files, failures } = filesAt(paths);
+        await files.open(authority.certificate);
+        const { lists } = files.listsOf(authority.certificate);
+        const cut = pathsOf([nextOf(authority, { revoked: [[7]] }), writeList(second)])
+          .join('')
+          .slice(0, -40);
+        await replace(paths[0] as string, cut, () => failures.length > 0);
+        expect(failures[0]).toContain(
+          'the lists read before are still used: it holds no whole revocation list',
+        );
+        expect(files.listsOf(authority.certificate).lists).toBe(lists);
         files.close();
       });
     });

@@ -3,13 +3,15 @@ import { readFileSync, type Stats, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { isSameBytes } from '../certificate/der-members.js';
+import { x509 } from '../certificate/lazy-x509.js';
 import { comparableKey } from '../chain/comparable-key.js';
 import { explainUnacceptedIssuerKey } from '../chain/key-rules.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { nameAuthority } from './authority-name.js';
-import { type Crl, type CrlHead, openCrl, readCrlHead } from './crl.js';
+import { type Crl, type CrlHead, openCrl, seriesOf } from './crl.js';
+import { describeUnusable, readCrlFile, type UnusableList } from './crl-file-content.js';
 import { HeadsByName } from './heads-by-name.js';
 import type { StatusReason } from './status-reason.js';
 
@@ -20,6 +22,9 @@ const LOOK_INTERVAL = 5;
 const MAX_ISSUERS = 1_000;
 const MAX_ISSUERS_SIZE = 8_388_608;
 
+/** Lists of one file that are kept from before while others can't be used. */
+const MAX_KEPT = 1_000;
+
 export interface CrlFileRules {
   readonly paths: readonly string[];
   /** The name of the option in error messages. */
@@ -28,7 +33,7 @@ export interface CrlFileRules {
   readonly maxSize: number;
   /** Other lists are used from now on. */
   readonly onChange: () => void;
-  /** A file can't be read again. */
+  /** A file can't be read again, or not every list of it can be used. */
   readonly onFailure: (message: string) => void;
 }
 
@@ -150,11 +155,14 @@ export class CrlFiles {
         `${describePath(path)}: ${explainFileError(error)}`,
       );
     }
-    const heads = readHeads(content, maxSize);
-    if ('why' in heads) {
-      throw createMismatch(option, 'files of revocation lists in PEM or DER', path, `: ${heads.why}`);
+    const read = readCrlFile(content, maxSize);
+    if ('why' in read) {
+      throw createMismatch(option, 'files of revocation lists in PEM or DER', path, `: ${read.why}`);
     }
-    return heads;
+    if (read.unusable.length > 0) {
+      this.#rules.onFailure(`${path}: ${describeUnusable(read)}`);
+    }
+    return read.heads;
   }
 
   #schedule(): void {
@@ -177,7 +185,7 @@ export class CrlFiles {
     if (changed.length > 0) {
       // The old lists are used until the new ones are open. An issuer that has signed none is looked at when
       // it is needed again: there may be many of the name of an authority, each with a key of its own.
-      const names = this.#byName.namesOf(changed);
+      const names = this.#opened.size > 0 ? this.#byName.namesOf(changed) : new Set();
       for (const [key, { issuer, lists }] of [...this.#opened.entries()]) {
         if (!names.has(issuer.subjectName)) {
           continue;
@@ -197,9 +205,9 @@ export class CrlFiles {
 
   /** Returns the lists that came and those that went; `undefined` if the file can't be read again. */
   async #readAgain(path: string): Promise<readonly CrlHead[] | undefined> {
-    let read: ReturnType<typeof readHeads>;
+    let read: ReturnType<typeof readCrlFile>;
     try {
-      read = readHeads(await readFile(path), this.#rules.maxSize);
+      read = readCrlFile(await readFile(path), this.#rules.maxSize);
     } catch (error) {
       read = { why: explainFileError(error) };
     }
@@ -209,13 +217,60 @@ export class CrlFiles {
       return undefined;
     }
     const before = this.#heads.get(path) ?? [];
-    const heads = keepKnown(read, before);
+    const current = keepKnown(read.heads, before);
+    const kept = await this.#keptOf(before, current, read.unusable);
+    if (read.unusable.length > 0) {
+      const meanwhile =
+        kept.length > 0 ? '. Lists of these issuers that were read before are still used' : '';
+      this.#rules.onFailure(`${path}: ${describeUnusable(read)}${meanwhile}`);
+    }
+    const heads = [...current, ...kept];
     this.#heads.set(path, heads);
     this.#byName.replace(this.#allHeads());
     this.#version += 1;
-    const [old, current] = [new Set(before), new Set(heads)];
-    return [...before.filter((head) => !current.has(head)), ...heads.filter((head) => !old.has(head))];
+    const [old, now] = [new Set(before), new Set(heads)];
+    return [...before.filter((head) => !now.has(head)), ...heads.filter((head) => !old.has(head))];
   }
+
+  /**
+   * The lists of before that stay as long as one of their issuer can't be used: that one may be the next of
+   * them. If the issuer of such a list can't be read, it may be any.
+   */
+  async #keptOf(
+    before: readonly CrlHead[],
+    current: readonly CrlHead[],
+    unusable: readonly UnusableList[],
+  ): Promise<readonly CrlHead[]> {
+    if (unusable.length === 0) {
+      return [];
+    }
+    const isLoaded = await x509.load().then(
+      () => true,
+      () => false,
+    );
+    const names = unusable.map(({ issuer }) => isLoaded && issuer && this.#byName.nameOf({ issuer }));
+    const mayBeOf = (head: CrlHead): boolean =>
+      names.some((name) => typeof name !== 'string' || name === this.#byName.nameOf(head));
+    const newest = newestOfSeries(current);
+    const isReplaced = (head: CrlHead): boolean => head.thisUpdate <= (newest.get(seriesOf(head)) ?? -1);
+    const isThere = new Set(current);
+    return before
+      .filter((head) => !isThere.has(head) && mayBeOf(head) && !isReplaced(head))
+      .toSorted((one, other) => other.thisUpdate - one.thisUpdate)
+      .slice(0, MAX_KEPT);
+  }
+}
+
+/** The latest `thisUpdate` of each series. */
+function newestOfSeries(heads: readonly CrlHead[]): ReadonlyMap<string | undefined, number> {
+  const newest = new Map<string | undefined, number>();
+  for (const head of heads) {
+    const series = seriesOf(head);
+    if (series !== undefined) {
+      newest.set(series, Math.max(head.thisUpdate, newest.get(series) ?? head.thisUpdate));
+    }
+  }
+  return newest;
 }
 
 /** Puts the lists that were read before in place of equal ones: they need not be opened again. */
@@ -271,27 +326,4 @@ async function stateOf(path: string): Promise<string> {
 
 function describeState({ mtimeMs, ctimeMs, ino, size }: Stats): string {
   return [mtimeMs, ctimeMs, ino, size].join();
-}
-
-const block = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/g;
-
-/** Returns why not for a file that holds something else. */
-function readHeads(content: Buffer, maxSize: number): readonly CrlHead[] | { readonly why: string } {
-  const isText = content.includes('-----BEGIN ');
-  const lists = isText
-    ? [...content.toString('latin1').matchAll(block)].map(([, base64 = '']) => Buffer.from(base64, 'base64'))
-    : [content];
-  const markers = isText ? content.toString('latin1').split('-----BEGIN X509 CRL-----').length - 1 : 1;
-  if (lists.length === 0 || lists.length !== markers) {
-    return { why: 'it holds no whole revocation list' };
-  }
-  const heads: CrlHead[] = [];
-  for (const der of lists) {
-    const head = der.length > maxSize ? { why: `a list has more than ${maxSize} bytes` } : readCrlHead(der);
-    if ('why' in head) {
-      return head;
-    }
-    heads.push(head);
-  }
-  return heads;
 }

@@ -57,13 +57,14 @@ const NAME_SIZE = 128;
 const extensionIds = {
   issuingDistributionPoint: '551d1c',
   deltaListIndicator: '551d1b',
+  number: '551d14',
 } as const;
 
 /**
  * The extensions that may be critical. CRLNumber, AuthorityKeyIdentifier and IssuerAltName change
  * nothing of what a list says.
  */
-const known: ReadonlySet<string> = new Set([...Object.values(extensionIds), '551d14', '551d23', '551d12']);
+const known: ReadonlySet<string> = new Set([...Object.values(extensionIds), '551d23', '551d12']);
 
 /** Why a list is no proof that a certificate is good if `mayProve()` says no. */
 export const lacksCrlSign: StatusReason = {
@@ -124,6 +125,27 @@ export function readCrlHead(der: Uint8Array): CrlHead | StatusReason {
   return member.isAtEnd
     ? { der, issuer, thisUpdate, nextUpdate, parts, entries: { from, to }, extensions }
     : notList;
+}
+
+/** Finds the DER of the issuer's name in a list that `readCrlHead()` may refuse. */
+export function readCrlIssuer(der: Uint8Array): Uint8Array | undefined {
+  const content = splitSigned(der)?.content;
+  const member = new DerCursor(content ?? new Uint8Array());
+  const hasAlgorithm = member.next() && (member.tag !== tags.integer || member.next());
+  return hasAlgorithm && member.nextIs(tags.sequence) ? member.whole() : undefined;
+}
+
+/**
+ * Returns text that is equal for lists of which the newest takes the place of the others, as far as they
+ * say before their signatures are verified: all extensions but the numbers are equal, those that name the
+ * key and the distribution point included. `undefined` for a list whose extensions can't be read.
+ */
+export function seriesOf({ issuer, extensions: der }: CrlHead): string | undefined {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+  const members = (der === undefined ? [] : readExtensions(der))
+    ?.filter(({ id }) => id !== extensionIds.number)
+    .map(({ id, value }) => (id === extensionIds.deltaListIndicator ? id : `${id} ${hex(value)}`));
+  return members && [hex(issuer), ...members.toSorted()].join();
 }
 
 /**

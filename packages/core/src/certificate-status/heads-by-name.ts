@@ -3,7 +3,7 @@ import { readComparableName } from './subject-name.js';
 
 /**
  * The revocation lists of files, found by the name of their issuer in any spelling that counts as equal
- * (RFC 5280 §7.1). Each name is parsed once, however often its lists change.
+ * (RFC 5280 §7.1). Each name is parsed once, however often its lists change. Needs `x509.load()`.
  */
 export class HeadsByName {
   #heads: Iterable<CrlHead>;
@@ -30,14 +30,14 @@ export class HeadsByName {
 
   /** The comparable names of the issuers of lists. */
   namesOf(heads: Iterable<CrlHead>): ReadonlySet<string> {
-    return new Set([...heads].map((head) => this.#nameOf(head)).filter((name) => name !== undefined));
+    return new Set([...heads].map((head) => this.nameOf(head)).filter((name) => name !== undefined));
   }
 
   #find(): Map<string, CrlHead[]> {
     const found = new Map<string, CrlHead[]>();
     const names = new Map<string, string | undefined>();
     for (const head of this.#heads) {
-      const name = this.#nameOf(head);
+      const name = this.nameOf(head);
       names.set(bytesOf(head), name);
       if (name !== undefined) {
         const ofName = found.get(name) ?? [];
@@ -50,7 +50,8 @@ export class HeadsByName {
     return found;
   }
 
-  #nameOf(head: CrlHead): string | undefined {
+  /** The comparable name of the issuer of a list; `undefined` if no certificate of a path has its name. */
+  nameOf(head: Pick<CrlHead, 'issuer'>): string | undefined {
     const bytes = bytesOf(head);
     if (!this.#names.has(bytes)) {
       this.#names.set(bytes, readComparableName(head.issuer));
@@ -59,6 +60,6 @@ export class HeadsByName {
   }
 }
 
-function bytesOf({ issuer }: CrlHead): string {
+function bytesOf({ issuer }: Pick<CrlHead, 'issuer'>): string {
   return Buffer.from(issuer.buffer, issuer.byteOffset, issuer.length).toString('latin1');
 }

@@ -1,4 +1,5 @@
 import { isSameBytes } from '../certificate/der-members.js';
+import { x509Library } from '../certificate/lazy-x509.js';
 import { explainTooCostly, measureParsingCost } from '../certificate/parsing-cost.js';
 import { comparableName, type PathCertificate } from '../chain/path-certificate.js';
 
@@ -12,9 +13,11 @@ export function isSubjectOf(name: Uint8Array, { subject, subjectName }: PathCert
 
 /**
  * Returns a name as text that is equal for all spellings that count as equal; `undefined` for a name that
- * no certificate of a path has, as it can't be read or costs too much to read.
+ * no certificate of a path has, as it can't be read or costs too much to read. Needs `x509.load()`.
  */
 export function readComparableName(name: Uint8Array): string | undefined {
+  // Not within `try`: a library that is not loaded is no fault of the name.
+  x509Library();
   const cost = measureParsingCost(name);
   if ((cost.why ?? explainTooCostly([cost])) !== undefined) {
     return undefined;

@@ -187,10 +187,11 @@ async function checkStatus(
   notSet: string | undefined,
 ): Promise<Finding[]> {
   const { settings, clockTolerance, crlSigners } = checks;
+  const ofFiles: Finding[] = [];
   const statusChecker = createStatusChecker(
     settings,
     () => clockTolerance,
-    () => undefined,
+    (code, message) => code === 'crl_unreadable' && ofFiles.push(unreadableLists(message)),
     { crlSigners },
   );
   const links = path.slice(1).map((issuer, index) => [path[index] ?? issuer, issuer] as const);
@@ -200,6 +201,7 @@ async function checkStatus(
     );
     await statusChecker.prepare(path);
     return [
+      ...ofFiles,
       ...sources.flat(),
       createStatusFinding(path, statusChecker.statusOf(path, Date.now()), settings, notSet),
     ];
@@ -350,6 +352,10 @@ async function answerOf(
 function unusable(shown: string, { code, why }: StatusReason): Finding {
   const hint = hintForStatus(code);
   return warning(hint.code, `${shown} can not be used: ${why}`, hint.text);
+}
+
+function unreadableLists(message: string): Finding {
+  return warning('crl_unreadable', message, 'get new lists of the authorities that published them');
 }
 
 function nameOf({ x509: { subject }, thumbprint }: PathCertificate): string {
