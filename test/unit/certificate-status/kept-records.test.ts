@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { nameAuthority } from '../../../packages/core/src/certificate-status/authority-name.js';
 import { CrlSource } from '../../../packages/core/src/certificate-status/crl-source.js';
+import { KeptRecords } from '../../../packages/core/src/certificate-status/kept-records.js';
 import { OcspSource } from '../../../packages/core/src/certificate-status/ocsp-source.js';
 import type { StatusRequest } from '../../../packages/core/src/certificate-status/status-fetcher.js';
 import { StatusError } from '../../../packages/core/src/certificate-status/status-reason.js';
@@ -43,6 +44,7 @@ interface Client {
 
 function start({ maxSize = defaultSettings.maxSize } = {}) {
   const asked: string[] = [];
+  const reports: string[] = [];
   const answers = new Map<string, Uint8Array | Promise<Uint8Array>>();
   const source = new CrlSource({
     settings: { ...defaultSettings, maxSize },
@@ -60,17 +62,20 @@ function start({ maxSize = defaultSettings.maxSize } = {}) {
     clockTolerance: 0,
     othersOf: () => [],
     onChange: () => undefined,
-    report: () => undefined,
+    report: (_code: string, message: string) => void reports.push(message),
   } as never);
   const signers = { weightOf: () => 'nothing' as const };
+  const answerTo = ({ certificate, issuer }: Client) =>
+    source.answer(certificate.certificate, issuer.certificate, Date.now(), signers);
   return {
     asked,
+    reports,
     answers,
     source,
     load: ({ certificate, issuer, charged }: Client) =>
       source.prepare(certificate.certificate, issuer.certificate, charged, signers),
-    stateOf: ({ certificate, issuer }: Client) =>
-      source.answer(certificate.certificate, issuer.certificate, Date.now(), signers).state,
+    answerTo,
+    stateOf: (of: Client) => answerTo(of).state,
   };
 }
 
@@ -231,9 +236,56 @@ describe('a fetched list', () => {
     const kept = all.filter((one) => stateOf(one) === 'good');
     expect(kept.length).toBe(mostLists);
     expect(stateOf(second)).toBe('unknown');
+    vi.advanceTimersByTime(10_000);
     await load(second);
     expect(stateOf(second)).toBe('good');
     expect(asked.length).toBe(all.length + 1);
+  });
+
+  it('that was dropped is not fetched again for 10 seconds, and the operator reads why', async () => {
+    const list = writeList(honest);
+    const { asked, answers, reports, load, answerTo, stateOf } = start({ maxSize: list.length });
+    const clients = honestClients(3 * mostSizes);
+    const loadAll = async () => {
+      for (const { one, uri } of clients) {
+        answers.set(uri, list);
+        await load(one);
+      }
+    };
+    await loadAll();
+    const [first] = clients as [HonestClient];
+    for (const _ of [1, 2, 3]) {
+      vi.advanceTimersByTime(3_000);
+      await loadAll();
+      expect(asked.length).toBe(clients.length);
+    }
+    const reason = `the revocation list ${first.uri}: it was dropped`;
+    expect(answerTo(first.one)).toMatchObject({
+      state: 'unknown',
+      code: 'too_large',
+      why: expect.stringContaining(reason),
+    });
+    expect(reports).toContainEqual(expect.stringContaining(reason));
+    vi.advanceTimersByTime(1_000);
+    await load(first.one);
+    expect(asked.slice(clients.length)).toEqual([first.uri]);
+    expect(stateOf(first.one)).toBe('good');
+  });
+
+  it('that was dropped for one authority is fetched for another one at once', async () => {
+    const list = writeList(honest);
+    const { asked, answers, load, stateOf } = start({ maxSize: list.length });
+    answers.set(honestUri, list);
+    await load({ ...client, charged: below });
+    for (const { one, uri } of honestClients(3 * mostSizes)) {
+      answers.set(uri, list);
+      await load({ ...one, charged: below });
+    }
+    expect(stateOf(client)).toBe('unknown');
+    const { length } = asked;
+    await load(client);
+    expect(asked.slice(length)).toEqual([honestUri]);
+    expect(stateOf(client)).toBe('good');
   });
 
   it('that arrives after the source was closed is not kept', async () => {
@@ -245,6 +297,35 @@ describe('a fetched list', () => {
     arrival.resolve(writeList(honest));
     await waiting;
     expect(stateOf(client)).toBe('unknown');
+  });
+});
+
+describe('when a dropped list was fetched last', () => {
+  it.each<[string, (index: number) => Charged]>([
+    ['another authority below its trust anchor', () => ({ name: 'hostile', anchor: 'honest root' })],
+    [
+      'many authorities below another trust anchor',
+      (index) => ({ name: `hostile ${index}`, anchor: 'hostile root' }),
+    ],
+  ])('is remembered, however many lists of %s are dropped', (_title, chargedOf) => {
+    const records = new KeptRecords({ count: 2, bytes: Number.POSITIVE_INFINITY, dropped: 20 });
+    let now = 0;
+    const addOne = (key: string, charged: Charged) => {
+      now += 1;
+      const record = { attemptedAt: now, close: () => undefined };
+      records.add(key, charged, record);
+      records.resize(key, record, 0);
+    };
+    for (const key of ['one', 'two', 'three']) {
+      addOne(key, client.charged);
+    }
+    for (let index = 0; index < 100; index += 1) {
+      addOne(`${index}`, chargedOf(index));
+    }
+    expect(records.droppedAt('one', client.charged)).toBe(1);
+    expect(records.droppedAt('one', chargedOf(0))).toBeUndefined();
+    expect(records.droppedAt('2', chargedOf(2))).toBeUndefined();
+    expect(records.droppedAt('97', chargedOf(97))).toBe(3 + 98);
   });
 });
 

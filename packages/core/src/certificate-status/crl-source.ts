@@ -10,7 +10,7 @@ import { coveredReasons } from './crl-scope.js';
 import { type DistributionPoints, readDistributionPoints } from './distribution-points.js';
 import { KeptRecords } from './kept-records.js';
 import { MAX_POINT_NAMES } from './point-names.js';
-import { RefreshedValue } from './refreshed-value.js';
+import { LEAST_PAUSE, RefreshedValue } from './refreshed-value.js';
 import { ALL_REASONS, reasonName } from './revocation-reasons.js';
 import type { StatusRequest } from './status-fetcher.js';
 import {
@@ -35,6 +35,9 @@ const MAX_LISTS = 1_000;
 
 /** All of them take so many times `maxSize` at most. */
 const LISTS_OF_MAX_SIZE = 16;
+
+/** Dropped lists of which it is remembered when they were fetched last. */
+const MAX_DROPPED = 10_000;
 
 /**
  * Lists by one key, of different kinds, that are kept for one place. An authority publishes one there, and
@@ -83,6 +86,12 @@ const notFetched: StatusReason = {
   code: 'unreachable',
   why: 'its revocation list was not fetched in time',
 };
+const dropped: StatusReason = {
+  code: 'too_large',
+  why:
+    `it was dropped, as the process keeps ${MAX_LISTS} fetched lists, which take ` +
+    `${LISTS_OF_MAX_SIZE} times maxSize together, and is fetched again ${LEAST_PAUSE} s after the last time`,
+};
 
 /** What was fetched from one place. */
 interface FetchedLists {
@@ -110,7 +119,11 @@ export class CrlSource implements StatusSource {
   constructor(parts: SourceParts) {
     this.#parts = parts;
     const { settings, onChange, report } = parts;
-    this.#fetched = new KeptRecords({ count: MAX_LISTS, bytes: LISTS_OF_MAX_SIZE * settings.maxSize });
+    this.#fetched = new KeptRecords({
+      count: MAX_LISTS,
+      bytes: LISTS_OF_MAX_SIZE * settings.maxSize,
+      dropped: MAX_DROPPED,
+    });
     this.#files =
       settings.crlFiles === undefined
         ? undefined
@@ -273,6 +286,8 @@ export class CrlSource implements StatusSource {
     }
     const { settings, onChange, report } = this.#parts;
     let withEtag = 0;
+    const attemptedAt = this.#fetched.droppedAt(key, owner);
+    const failure = reasonAbout(`the revocation list ${redactUrl(uri)}`, dropped);
     const record = new RefreshedValue<FetchedLists>({
       ask: async (previous, urgency) => {
         const etag = withEtag < MAX_WITH_ETAG ? previous?.etag : undefined;
@@ -283,6 +298,7 @@ export class CrlSource implements StatusSource {
       },
       until: ({ latest }) => latest.nextUpdate,
       interval: settings.refreshInterval,
+      dropped: attemptedAt === undefined ? undefined : { attemptedAt, failure },
       onChange: () => {
         this.#fetched.resize(key, record, sizeOf(record));
         onChange();
@@ -290,6 +306,10 @@ export class CrlSource implements StatusSource {
       onFailure: (why) => report('crl_unavailable', why),
     });
     this.#fetched.add(key, owner, record);
+    if (record.failure !== undefined) {
+      this.#fetched.resize(key, record, 0);
+      report('crl_unavailable', record.failure.why);
+    }
     return record;
   }
 

@@ -1,9 +1,26 @@
+import { createHash } from 'node:crypto';
+import { GroupedLru } from '../shared/grouped-lru.js';
 import type { ChargedAuthority } from './status-source.js';
 
 /** What all kept records may take together. */
 interface Limits {
   readonly count: number;
   readonly bytes: number;
+  /** Dropped ones of which it is remembered when they were fetched last. Default: none. */
+  readonly dropped?: number;
+}
+
+/** What is fetched again and again. */
+interface FetchedRecord {
+  /** When the last attempt to fetch it was over, on the clock of `performance.now()`. */
+  readonly attemptedAt: number;
+  close(): void;
+}
+
+/** What is remembered of a record that was dropped. */
+interface Dropped {
+  readonly owner: ChargedAuthority;
+  readonly attemptedAt: number;
 }
 
 interface Entry<T> {
@@ -40,16 +57,22 @@ interface OfAnchor<T> extends Amount {
  * What is fetched for the first time takes no part, and is not dropped: the requests that may wait limit
  * how many these are.
  */
-export class KeptRecords<T extends { close(): void }> {
+export class KeptRecords<T extends FetchedRecord> {
   readonly #limits: Limits;
   /** All by their key, one of each owner. Also those that are fetched for the first time. */
   readonly #entries = new Map<string, readonly Entry<T>[]>();
   readonly #total: Amount = { count: 0, bytes: 0 };
+  /** Shared as the records are: no authority loses its own by the drops of others. */
+  readonly #dropped: GroupedLru<Dropped>;
   /** In the order of their last use, as all maps below. */
   readonly #anchors = new Map<string, OfAnchor<T>>();
 
   constructor(limits: Limits) {
     this.#limits = limits;
+    this.#dropped = new GroupedLru(limits.dropped ?? 0, ({ owner }) => ({
+      outer: owner.anchor,
+      inner: owner.name,
+    }));
   }
 
   /** Returns the record of one owner, which counts as a use of it. */
@@ -61,6 +84,11 @@ export class KeptRecords<T extends { close(): void }> {
   /** Returns the records of all owners, which counts as a use of each. */
   ofAllOwners(key: string): readonly T[] {
     return this.#entriesOf(key).map((entry) => this.#use(entry));
+  }
+
+  /** When a record of one owner that was dropped was fetched last; `undefined` if that is not remembered. */
+  droppedAt(key: string, owner: ChargedAuthority): number | undefined {
+    return this.#dropped.get(hashOf(key, owner))?.attemptedAt;
   }
 
   /** Adds the record of one owner, which has none with this key. */
@@ -115,7 +143,9 @@ export class KeptRecords<T extends { close(): void }> {
       if (measure === 'count' || entry.size !== 0) {
         this.#takeOut(entry);
         this.#remove(entry);
-        entry.record.close();
+        const { key, owner, record } = entry;
+        this.#dropped.set(hashOf(key, owner), { owner, attemptedAt: record.attemptedAt });
+        record.close();
         return true;
       }
     }
@@ -179,6 +209,11 @@ export class KeptRecords<T extends { close(): void }> {
 
 function isOf({ owner }: { readonly owner: ChargedAuthority }, { name, anchor }: ChargedAuthority): boolean {
   return owner.name === name && owner.anchor === anchor;
+}
+
+/** A short name, as a key has a URI of any length. */
+function hashOf(key: string, { name, anchor }: ChargedAuthority): string {
+  return createHash('sha256').update(`${anchor} ${name} ${key}`).digest('base64url');
 }
 
 /** Of several with as much, the one that was not used for longest. */

@@ -13,6 +13,11 @@ export interface RefreshedValueParts<T> {
   readonly interval: number;
   /** There is another value, or another reason why there is none. */
   readonly onChange: () => void;
+  /**
+   * When the last attempt for this value was over, on the clock of `performance.now()`, if it was dropped,
+   * and why there is none until the next one, which does not follow within `LEAST_PAUSE`.
+   */
+  readonly dropped?: { readonly attemptedAt: number; readonly failure: StatusReason } | undefined;
   /** An attempt failed, for the first time or after a success. */
   readonly onFailure: (why: string) => void;
 }
@@ -24,7 +29,7 @@ const PAUSES_UNTIL_IDLE = 3;
  * Seconds between two refreshes at least, also of a value that can't be used for as long: its author must not
  * choose how often it is fetched and read.
  */
-const LEAST_PAUSE = 10;
+export const LEAST_PAUSE = 10;
 
 /** Seconds until the second attempt after a failure. Each further one waits twice as long. */
 const FIRST_PAUSE = 2;
@@ -46,10 +51,24 @@ export class RefreshedValue<T> {
   #timer: NodeJS.Timeout | undefined;
   #attemptedAt = Number.NEGATIVE_INFINITY;
   #usedAt = 0;
+  /** On the clock of `performance.now()`. */
+  #restsUntil = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
   constructor(parts: RefreshedValueParts<T>) {
     this.#parts = parts;
+    const { dropped } = parts;
+    const restsUntil = (dropped?.attemptedAt ?? Number.NEGATIVE_INFINITY) + 1_000 * LEAST_PAUSE;
+    if (dropped !== undefined && performance.now() < restsUntil) {
+      this.#attemptedAt = dropped.attemptedAt;
+      this.#failure = dropped.failure;
+      this.#restsUntil = restsUntil;
+    }
+  }
+
+  /** When the last attempt was over, on the clock of `performance.now()`; now while one is under way. */
+  get attemptedAt(): number {
+    return this.#underWay === undefined ? this.#attemptedAt : performance.now();
   }
 
   /** The last value that could be had. */
@@ -64,12 +83,12 @@ export class RefreshedValue<T> {
 
   /**
    * Notes that the value is needed. Returns what to wait for if it was never asked for, or not for
-   * long; `undefined` otherwise, also if the last attempt failed.
+   * long; `undefined` otherwise, also if the last attempt failed, or was just before it was dropped.
    */
   use(): Promise<void> | undefined {
     const now = performance.now();
     this.#usedAt = now;
-    if (this.#isClosed) {
+    if (this.#isClosed || now < this.#restsUntil) {
       return undefined;
     }
     // One that was not used for long is not refreshed any more, and may be old.
