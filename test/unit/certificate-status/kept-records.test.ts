@@ -1,7 +1,7 @@
 // Which fetched lists and answers are dropped if there are too many: one authority may have any number of clients, and
 // their certificates may name any number of points.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { nameAuthority } from '../../../packages/core/src/certificate-status/authority-name.js';
+import { authorityKeyOf } from '../../../packages/core/src/certificate-status/authority-key.js';
 import { CrlSource } from '../../../packages/core/src/certificate-status/crl-source.js';
 import { KeptRecords } from '../../../packages/core/src/certificate-status/kept-records.js';
 import { OcspSource } from '../../../packages/core/src/certificate-status/ocsp-source.js';
@@ -209,7 +209,7 @@ describe('a fetched list', () => {
   it('of the trust anchor stays, whichever of its authorities needed it first', async () => {
     const { answers, load, stateOf } = start();
     answers.set(honestUri, writeList(honest));
-    const anchor = nameAuthority(honest.certificate);
+    const anchor = authorityKeyOf(honest.certificate);
     const charged = { name: 'hostile', anchor };
     await load({ ...client, charged });
     for (const one of flood(2 * mostLists, charged)) {

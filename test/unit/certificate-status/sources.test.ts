@@ -1,7 +1,7 @@
 // What lists and responders say over time: which are asked, how long an answer counts, and that no old one undoes a
 // revocation. What is sent over sockets has tests in test/integration/certificate-status.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { nameAuthority } from '../../../packages/core/src/certificate-status/authority-name.js';
+import { authorityKeyOf } from '../../../packages/core/src/certificate-status/authority-key.js';
 import { CrlSource } from '../../../packages/core/src/certificate-status/crl-source.js';
 import { OcspSource } from '../../../packages/core/src/certificate-status/ocsp-source.js';
 import type {
@@ -139,7 +139,7 @@ describe('an OCSP responder', () => {
 
   it('is asked about an authority in the turn of that authority, not in that of the trust anchor', async () => {
     const { source, asked } = start();
-    const below = { name: 'authority', anchor: nameAuthority(authority.certificate) };
+    const below = { name: 'authority', anchor: authorityKeyOf(authority.certificate) };
     await source.prepare(leaf.certificate, authority.certificate, below);
     expect(asked.map(([, given]) => given.authority)).toEqual(['authority']);
   });
@@ -504,7 +504,7 @@ describe('a revocation list at a URI', () => {
   it('of the trust anchor has a turn of its own, whichever authority below asks first', async () => {
     const { source, answers, asked } = start();
     answers.set(uri, list());
-    const below = { name: 'authority', anchor: nameAuthority(authority.certificate) };
+    const below = { name: 'authority', anchor: authorityKeyOf(authority.certificate) };
     await source.prepare(leaf.certificate, authority.certificate, below, signedBy());
     expect(asked.map(([, given]) => given.authority)).toEqual([below.anchor]);
   });

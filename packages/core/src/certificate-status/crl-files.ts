@@ -9,7 +9,7 @@ import { explainUnacceptedIssuerKey } from '../chain/key-rules.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
-import { nameAuthority } from './authority-name.js';
+import { authorityKeyOf } from './authority-key.js';
 import { type Crl, type CrlHead, openCrl, seriesOf } from './crl.js';
 import { describeUnusable, readCrlFile, type UnusableList } from './crl-file-content.js';
 import { HeadsByName } from './heads-by-name.js';
@@ -309,7 +309,7 @@ function keyOf(issuer: PathCertificate): string {
   const { publicKey, subjectName } = issuer;
   const key =
     explainUnacceptedIssuerKey(publicKey) === undefined
-      ? nameAuthority(issuer)
+      ? authorityKeyOf(issuer)
       : createHash('sha256').update(publicKey).update(subjectName).digest('base64url');
   keys.set(issuer, key);
   return key;

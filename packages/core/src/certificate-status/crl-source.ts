@@ -3,7 +3,7 @@ import { comparableKey } from '../chain/comparable-key.js';
 import { extensionOf, pathExtensionIds, readBasicConstraints } from '../chain/extension-values.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { nameAuthority, ownerOf } from './authority-name.js';
+import { authorityKeyOf, ownerOf } from './authority-key.js';
 import { type Crl, lacksCrlSign, mayProve, openCrlByAny, readCrlHead } from './crl.js';
 import { CrlFiles, isUsable } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
@@ -466,7 +466,7 @@ function explainNotAbout({ isOver }: DistributionPoints): StatusReason {
 }
 
 function keyOf(issuer: PathCertificate, uri: string): string {
-  return `${nameAuthority(issuer)} ${uri}`;
+  return `${authorityKeyOf(issuer)} ${uri}`;
 }
 
 function isSameKind(one: Crl, other: Crl): boolean {

@@ -1,6 +1,6 @@
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { nameAuthority } from './authority-name.js';
+import { authorityKeyOf } from './authority-key.js';
 import { isWebUri } from './distribution-points.js';
 import { KeptRecords } from './kept-records.js';
 import { createCertificateId, createOcspRequest } from './ocsp-request.js';
@@ -241,5 +241,5 @@ function joinAnswers(all: readonly OcspAnswers[]): OcspAnswers {
 }
 
 function keyOf(certificate: PathCertificate, issuer: PathCertificate): string {
-  return `${nameAuthority(issuer)} ${certificate.thumbprint}`;
+  return `${authorityKeyOf(issuer)} ${certificate.thumbprint}`;
 }

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { CrlSigners } from '../chain/crl-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
-import { chargedAuthorityOf } from './authority-name.js';
+import { chargedAuthorityOf } from './authority-key.js';
 import { CrlSource } from './crl-source.js';
 import type { ResolveHost } from './host-lookup.js';
 import { OcspSource } from './ocsp-source.js';
@@ -146,11 +146,13 @@ export function createStatusChecker(
   };
 
   /**
-   * What the lists of another certificate of an issuer count for. All that they say counts if the path of
-   * this certificate leads to the same trust anchor, and none of the path is revoked. What they revoke is
-   * revoked if there is a path to any trust anchor, unless the certificate itself is known to be revoked: the
-   * client chooses the anchor, and an attacker on the way can hide the status of the certificate. A list
-   * proves nothing about the certificate whose key signed the list.
+   * What the lists of another certificate of an issuer count for:
+   *
+   * - all that they say, if its path leads to the same trust anchor and none of the path is revoked
+   * - what they revoke, if it has a path to any trust anchor and is not known to be revoked itself: the
+   *   client chooses the anchor, and an attacker on the way can hide the status of the certificate
+   *
+   * A list proves nothing about the certificate whose key signed the list.
    */
   const findWeight = (certificate: PathCertificate, depends: Dependency): WeightUntil => {
     const { anchor, now, of, deepest } = depends;

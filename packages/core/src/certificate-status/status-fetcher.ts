@@ -5,7 +5,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { LRUCache } from 'lru-cache';
 import { BodyBuffer, mostOnTheWire } from '../shared/body-buffer.js';
 import { hasUserInfo } from '../shared/shown-url.js';
-import { chargedAuthorityNamed } from './authority-name.js';
+import { chargedAuthorityNamed } from './authority-key.js';
 import { lookUpHost, type ResolveHost } from './host-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
 import { createLookup, createPermittedLookup } from './permitted-lookup.js';

@@ -31,7 +31,7 @@ export interface AcceptedSigners {
 export interface ChargedAuthority {
   /** Begins with the name of its trust anchor, and with a space behind that unless it is the anchor. */
   readonly name: string;
-  /** The name of the trust anchor above it, or its own if it is one, by `nameAuthority()`. */
+  /** The name of the trust anchor above it, or its own if it is one, by `authorityKeyOf()`. */
   readonly anchor: string;
 }
 

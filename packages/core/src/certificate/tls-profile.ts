@@ -1,7 +1,7 @@
 import { RequestRefused } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { type Connection, connectionOf } from './connection.js';
-import { createHandshakeReader } from './handshake-reader.js';
+import { createSingleHandshakeReader } from './single-handshake.js';
 
 const cipherIn = (connection: Connection) => ({
   version: connection.getProtocol?.() ?? 'unknown',
@@ -9,11 +9,11 @@ const cipherIn = (connection: Connection) => ({
 });
 
 /** Made when a profile is first set: a process without one does not listen to each request. */
-let cipherOf: ReturnType<typeof createHandshakeReader<ReturnType<typeof cipherIn>>> | undefined;
+let cipherOf: ReturnType<typeof createSingleHandshakeReader<ReturnType<typeof cipherIn>>> | undefined;
 
 /** Call it before the server takes requests. */
 export function watchTls(): void {
-  cipherOf ??= createHandshakeReader(cipherIn);
+  cipherOf ??= createSingleHandshakeReader(cipherIn);
 }
 
 /**

@@ -6,8 +6,8 @@ import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import type { Hint } from '../shared/hint.js';
 import { type CertificateSource, ClientCertificate, MAX_INTERMEDIATES } from './client-certificate.js';
 import { type Connection, connectionOf, isSimulated } from './connection.js';
-import { createHandshakeReader } from './handshake-reader.js';
 import { readKeptChain } from './sent-chain.js';
+import { createSingleHandshakeReader } from './single-handshake.js';
 import { mayErrorBeRevocation } from './verify-error.js';
 
 /** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
@@ -66,7 +66,7 @@ function readError(error: unknown, hasLists: boolean): { verifyError?: string; m
 
 // Made once, when a source of this kind is first made: a process that never makes one is not told
 // of each request.
-let certificateOf: ReturnType<typeof createHandshakeReader<ClientCertificate | undefined>> | undefined;
+let certificateOf: ReturnType<typeof createSingleHandshakeReader<ClientCertificate | undefined>> | undefined;
 
 /**
  * The certificate of this very TLS connection, for servers where Node ends TLS with `requestCert:
@@ -78,7 +78,7 @@ export function tlsSocket(): CertificateSource;
 export function tlsSocket(...args: readonly never[]): CertificateSource {
   refuseFurtherArguments('tlsSocket()', args, 0, 'nothing');
   const report = createProblemReporter();
-  certificateOf ??= createHandshakeReader(readPeerCertificate);
+  certificateOf ??= createSingleHandshakeReader(readPeerCertificate);
   const read = certificateOf;
   const source: CertificateSource = (req) => {
     const connection = connectionOf(req);

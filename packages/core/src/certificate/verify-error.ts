@@ -214,7 +214,8 @@ const word = /^(?:SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|\d{1,3}|X50
 /**
  * Words that leave no doubt. NGINX and Apache write NONE without a certificate, Apache writes GENEROUS
  * for an unknown authority alone, and ends the handshake of a session, which RESUMED means, for a
- * revoked one. Words of success are none: here they contradict what the header is known to mean.
+ * revoked one. A word of success is not listed: with this header it would contradict the
+ * refusal that the header means.
  */
 const wordsNotAboutRevocation: readonly string[] = ['NONE', 'GENEROUS', 'RESUMED'];
 

@@ -98,8 +98,8 @@ interface Search {
 }
 
 /**
- * An authority may have several certificates. That one of them is too old, or has a weak key, is no reason
- * if there is another: the path by another certificate failed too.
+ * Notes why a path failed. An authority may have several certificates: that one of them is too old, or has
+ * a weak key, does not replace a reason that was noted before, for which the path by another one failed.
  */
 function noteReason(reason: ChainReason, search: Search): void {
   if (search.reason.code === 'no_path' || !isAuthorityVariant(reason.code)) {

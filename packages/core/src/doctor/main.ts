@@ -17,7 +17,7 @@ import { describeError } from '../shared/shown-error.js';
 import { withTimeLimit } from '../shared/time-limit.js';
 import type { ProofSigner } from '../testing/proof-signer.js';
 import { checkCertificate } from './certificate-checks.js';
-import { fetchClients, readClients, reportClients } from './client-list.js';
+import { fetchClientCertificates, readClients, reportClients } from './certificate-list.js';
 import { decide } from './decision.js';
 import { type Finding, problem, warning } from './finding.js';
 import {
@@ -329,7 +329,7 @@ const commands: Readonly<Record<string, Command>> = {
     for (const { source, isUrl } of sources) {
       texts.push(
         isUrl
-          ? await fetchClients({ ...page, url: maskedUrl('clients', source, around) })
+          ? await fetchClientCertificates({ ...page, url: maskedUrl('clients', source, around) })
           : await readClients(source),
       );
     }

@@ -23,8 +23,8 @@ const acceptedTokenTypes = ['bearer', 'access_token', 'urn:ietf:params:oauth:tok
 /** The code of the reason if the type of a token is DPoP, and the request has no proof. */
 export type TypeReasonCode = 'type_dpop';
 
-/** The last of the checks: all others have passed. */
-export const typeWithoutProof: TypeReasonCode = 'type_dpop';
+/** The reason for a token of the type DPoP whose request has no proof. All other claims are right. */
+export const dpopTypeWithoutProof: TypeReasonCode = 'type_dpop';
 
 /**
  * Refuses a token that is out of its time or not meant for this resource server. `now` in seconds
@@ -61,7 +61,7 @@ export function checkClaims(
     const expected = hasProof ? 'DPoP or Bearer' : 'Bearer';
     const detail = `expected token_type ${expected}, got ${describeClaim(tokenClaims.tokenType)}`;
     throw tokenClaims.tokenType.toLowerCase() === 'dpop'
-      ? createRefusal('token_wrong_type', { code: typeWithoutProof, why: detail })
+      ? createRefusal('token_wrong_type', { code: dpopTypeWithoutProof, why: detail })
       : new RequestRefused('token_wrong_type', { detail });
   }
 }

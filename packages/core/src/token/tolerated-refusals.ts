@@ -1,5 +1,5 @@
 import { type RefusalCode, type RequestRefused, reasonCodeOf } from '../errors.js';
-import { typeWithoutProof } from './claims-check.js';
+import { dpopTypeWithoutProof } from './claims-check.js';
 
 const toleratedCodes: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
   'certificate_malformed',
@@ -31,5 +31,5 @@ const toleratedCodes: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
  * DPoP, with `binding: 'report'` neither
  */
 export function isToleratedByReport(refusal: RequestRefused, acceptsDpop: boolean): boolean {
-  return toleratedCodes.has(refusal.code) || (acceptsDpop && reasonCodeOf(refusal) === typeWithoutProof);
+  return toleratedCodes.has(refusal.code) || (acceptsDpop && reasonCodeOf(refusal) === dpopTypeWithoutProof);
 }

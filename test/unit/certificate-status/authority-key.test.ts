@@ -2,11 +2,11 @@
 // it has, as a client chooses which of them it sends.
 import { describe, expect, it } from 'vitest';
 import {
+  authorityKeyOf,
   chargedAuthorityNamed,
   chargedAuthorityOf,
-  nameAuthority,
   ownerOf,
-} from '../../../packages/core/src/certificate-status/authority-name.js';
+} from '../../../packages/core/src/certificate-status/authority-key.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { commonName } from '../../support/written-der.js';
 import { type Written, writeAuthority, writeCertificate } from '../../support/written-status.js';
@@ -30,32 +30,32 @@ describe('an authority', () => {
   it('has one name for all certificates of its name and its key', () => {
     const renewed = againOf(authority, writeAuthority({ issuer: root, serial: [2] }));
     expect(renewed.thumbprint).not.toBe(authority.certificate.thumbprint);
-    const name = nameAuthority(authority.certificate);
-    expect([renewed, crossed].map(nameAuthority)).toEqual([name, name]);
+    const name = authorityKeyOf(authority.certificate);
+    expect([renewed, crossed].map(authorityKeyOf)).toEqual([name, name]);
   });
 
   it('has another name than one with another name, or with another key', () => {
     const { publicKey, subjectName } = authority.certificate;
-    const name = nameAuthority(authority.certificate);
-    expect(nameAuthority({ publicKey, subjectName: root.certificate.subjectName })).not.toBe(name);
-    expect(nameAuthority({ publicKey: root.certificate.publicKey, subjectName })).not.toBe(name);
+    const name = authorityKeyOf(authority.certificate);
+    expect(authorityKeyOf({ publicKey, subjectName: root.certificate.subjectName })).not.toBe(name);
+    expect(authorityKeyOf({ publicKey: root.certificate.publicKey, subjectName })).not.toBe(name);
   });
 });
 
 describe('of a path', () => {
   it('the authority right below the trust anchor asks, by whichever certificate', () => {
-    const anchor = nameAuthority(root.certificate);
-    const name = `${anchor} ${nameAuthority(authority.certificate)}`;
+    const anchor = authorityKeyOf(root.certificate);
+    const name = `${anchor} ${authorityKeyOf(authority.certificate)}`;
     expect(chargedAuthorityOf(pathOf(authority.certificate, root.certificate))).toEqual({ name, anchor });
-    const byOther = nameAuthority(otherRoot.certificate);
+    const byOther = authorityKeyOf(otherRoot.certificate);
     expect(chargedAuthorityOf(pathOf(crossed, otherRoot.certificate))).toEqual({
-      name: `${byOther} ${nameAuthority(authority.certificate)}`,
+      name: `${byOther} ${authorityKeyOf(authority.certificate)}`,
       anchor: byOther,
     });
   });
 
   it('the trust anchor asks if it has no authority below, and for what it says itself', () => {
-    const anchor = nameAuthority(root.certificate);
+    const anchor = authorityKeyOf(root.certificate);
     expect(chargedAuthorityOf([leaf, root.certificate])).toEqual({ name: anchor, anchor });
     const charged = chargedAuthorityOf(pathOf(authority.certificate, root.certificate));
     expect(ownerOf(root.certificate, charged)).toEqual({ name: anchor, anchor });

@@ -1,6 +1,6 @@
 // What `mtls-doctor clients` makes of the JSON of clientCertificates().
 import { describe, expect, it } from 'vitest';
-import { reportClients } from '../../../packages/core/src/doctor/client-list.js';
+import { reportClients } from '../../../packages/core/src/doctor/certificate-list.js';
 
 const day = 86_400_000;
 const now = Date.parse('2026-03-01T12:00:00Z');

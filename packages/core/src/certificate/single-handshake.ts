@@ -21,12 +21,13 @@ const found = new WeakMap<object, ReadonlyMap<Read<unknown>, unknown>>();
 const REQUEST_START = 'http.server.request.start';
 
 /**
- * Reads something of the only handshake of a request's TLS connection; `undefined` where there is
- * no connection. Call it before the server takes requests. It throws `RequestRefused` over TLS 1.2
- * for a request whose head was read after another handshake of the connection began, and for a
- * request of HTTP/1.1 that Node does not announce, such as an upgrade.
+ * Makes a function that reads a value of a request's TLS connection. The value is certain to be of the
+ * only handshake of the connection; without a connection there is none. Call it before the server takes
+ * requests. The function throws `RequestRefused` over TLS 1.2 for a request whose head was read after
+ * another handshake of the connection began, and for a request of HTTP/1.1 that Node does not announce,
+ * such as an upgrade.
  */
-export function createHandshakeReader<T>(
+export function createSingleHandshakeReader<T>(
   read: Read<T>,
 ): (req: NodeRequest) => { readonly value: T } | undefined {
   const known = new WeakMap<Connection, { readonly value: T }>();

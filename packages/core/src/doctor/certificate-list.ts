@@ -37,8 +37,8 @@ export interface ClientReport {
   readonly findings: readonly Finding[];
 }
 
-/** Reads the list of a running process. Throws `TellableError`. */
-export async function fetchClients(from: Exchange): Promise<string> {
+/** Fetches the list of client certificates of a running process of an API. Throws `TellableError`. */
+export async function fetchClientCertificates(from: Exchange): Promise<string> {
   const shown = redactUrl(from.url);
   const reply = await exchange(from, readReply);
   if (typeof reply === 'string') {

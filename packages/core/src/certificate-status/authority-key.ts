@@ -4,10 +4,11 @@ import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ChargedAuthority } from './status-source.js';
 
 /**
- * Names an authority by its name and its key: one that was renewed, or that several authorities above it
- * certify, has several certificates for them. A client chooses which one it sends.
+ * Returns what tells an authority from others: a hash of its name and its key. One that was renewed, or that
+ * several authorities above it certify, has several certificates for them. A client chooses which one it
+ * sends.
  */
-export function nameAuthority({
+export function authorityKeyOf({
   subjectName,
   publicKey,
 }: Pick<PathCertificate, 'subjectName' | 'publicKey'>): string {
@@ -21,9 +22,9 @@ export function nameAuthority({
  */
 export function chargedAuthorityOf(path: readonly PathCertificate[]): ChargedAuthority {
   const last = path.at(-1);
-  const anchor = last === undefined ? '' : nameAuthority(last);
+  const anchor = last === undefined ? '' : authorityKeyOf(last);
   const below = path.length > 2 ? path.at(-2) : undefined;
-  return { name: below === undefined ? anchor : `${anchor} ${nameAuthority(below)}`, anchor };
+  return { name: below === undefined ? anchor : `${anchor} ${authorityKeyOf(below)}`, anchor };
 }
 
 /** Returns the charged authority that has this name, which begins with that of its trust anchor. */
@@ -38,5 +39,5 @@ export function chargedAuthorityNamed(name: string): ChargedAuthority {
  */
 export function ownerOf(issuer: PathCertificate, charged: ChargedAuthority): ChargedAuthority {
   const { anchor } = charged;
-  return nameAuthority(issuer) === anchor ? { name: anchor, anchor } : charged;
+  return authorityKeyOf(issuer) === anchor ? { name: anchor, anchor } : charged;
 }
