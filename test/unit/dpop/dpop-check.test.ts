@@ -205,3 +205,12 @@ describe('a request that is checked again', () => {
     expect(keyThumbprintOf(req)).toBeUndefined();
   });
 });
+
+it.each([
+  ['no header DPoP', [], false],
+  ['one', ['a'], true],
+  ['two', ['a', 'b'], true],
+  ['an empty one', [''], true],
+])('a request with %s (%j) may have a proof: %s', (_, proofs, expected) => {
+  expect(check().hasHeader(request(proofs))).toBe(expected);
+});

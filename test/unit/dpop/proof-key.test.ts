@@ -163,7 +163,12 @@ describe('a key whose jwk says that it is for something else (RFC 7517 §4.2 to 
 describe('a number that is no base64url without padding (RFC 7515 §2)', () => {
   const plain = { ...rfc8037, x: Buffer.alloc(32, 0xfb).toString('base64').slice(0, -1) };
   it.each<[string, SignatureAlgorithm, object, string]>([
-    ['padded', 'ES256', { ...rfc9449, x: `${rfc9449.x}=` }, 'x of its jwk has 44 characters'],
+    [
+      'padded',
+      'ES256',
+      { ...rfc9449, x: `${rfc9449.x}=` },
+      'x of its jwk has 44 characters; expected 32 bytes in base64url',
+    ],
     ['before junk', 'ES256', { ...rfc9449, y: `${rfc9449.y}=junk` }, 'y of its jwk has 48 characters'],
     [
       'with a blank for a character',
@@ -176,7 +181,12 @@ describe('a number that is no base64url without padding (RFC 7515 §2)', () => {
     ['a padded modulus', 'PS256', { ...rfc7638, n: `${rfc7638.n}==` }, 'n of its jwk is no'],
     ['a padded exponent', 'PS256', { ...rfc7638, e: 'AQAB=' }, 'e of its jwk is no'],
     ['half a byte too much', 'PS256', { ...rfc7638, e: 'AQABA' }, 'e of its jwk is no'],
-    ['a long exponent', 'PS256', { ...rfc7638, e: 'A'.repeat(24) }, 'e of its jwk has 24 characters'],
+    [
+      'a long exponent',
+      'PS256',
+      { ...rfc7638, e: 'A'.repeat(24) },
+      'e of its jwk has 24 characters; expected 1 to 16 bytes',
+    ],
     ['a number', 'EdDSA', { ...rfc8037, x: 7 }, 'x of its jwk is no text'],
     ['missing', 'ES256', { ...rfc9449, y: undefined }, 'y of its jwk is missing'],
   ])('%s', (_, algorithm, jwk, why) => {

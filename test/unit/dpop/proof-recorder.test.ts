@@ -325,7 +325,7 @@ describe('a store with calls that it never answers', () => {
   });
 
   it('fails once they are unanswered for ten seconds, which no burst of a client lasts', async () => {
-    const { store, callAll, isOfStore } = startSmall(halfHangs());
+    const { store, reported, callAll, isOfStore } = startSmall(halfHangs());
     for (let turn = 0; turn < 10; turn += 1) {
       await callAll(4, 510);
     }
@@ -333,13 +333,24 @@ describe('a store with calls that it never answers', () => {
     await callAll(0, 9_000);
     expect(await isOfStore()).toBe(false);
     await callAll(0, 1_000);
-    // One tries the store, and is answered or not.
+    store.add.mockImplementation(hangs);
+    // One tries the store.
     await callAll(1, 510);
     expect(await isOfStore()).toBe(true);
     expect(store.add).toHaveBeenCalledTimes(41);
+    expect(reported).toEqual([
+      'dpop_store_suspended: dpop.store leaves 20 calls of add() unanswered; it is tried every 10 seconds',
+    ]);
+    // The oldest calls of the last minute are older now, and make room.
+    await callAll(0, 45_000);
+    store.add.mockImplementation(answers);
+    expect(await callAll(2)).toEqual(['true', 'true']);
+    expect(reported.slice(1)).toEqual([
+      'dpop_store_resumed: dpop.store leaves fewer calls of add() unanswered',
+    ]);
   });
 
-  it('gets four times the limit within an hour, and as many in the next one', async () => {
+  it('gets four times the limit within an hour, and then at most the limit each minute', async () => {
     const { store, callAll } = startSmall(hangs);
     const callForAnHour = async (): Promise<number> => {
       store.add.mockClear();
@@ -350,13 +361,13 @@ describe('a store with calls that it never answers', () => {
       }
       return store.add.mock.calls.length;
     };
-    // Half of the calls are answered. Those that try the store come to a few in a minute.
+    // Half of the calls are answered. Once there are too many, each minute has room for one more burst.
     const first = await callForAnHour();
     expect((await callAll(2)).join()).toMatch(/\b(?:8|9|1\d)\d calls of add\(\) are unanswered/);
     const second = await callForAnHour();
     expect(first).toBeGreaterThanOrEqual(160);
-    expect(first).toBeLessThan(420);
-    expect(second).toBeLessThan(420);
+    expect(first).toBeLessThan(1_800);
+    expect(second).toBeLessThan(1_800);
   });
 
   it('gets calls again a minute later', async () => {
@@ -379,6 +390,21 @@ describe('a store with calls that it never answers', () => {
       await callAll(10, 1_000);
     }
     expect(store.add).toHaveBeenCalledTimes(2);
+  });
+
+  it('that has lost too many within an hour gets all calls as soon as it answers again', async () => {
+    const { store, callAll } = startSmall(halfHangs());
+    for (let minute = 0; minute < 10; minute += 1) {
+      store.add.mockImplementation(halfHangs());
+      await callAll(60, 60_000);
+    }
+    store.add.mockImplementation(answers);
+    for (let turn = 0; turn < 6; turn += 1) {
+      await callAll(2, 11_000);
+    }
+    for (let turn = 0; turn < 5; turn += 1) {
+      expect(await callAll(20)).toEqual(Array.from({ length: 20 }, () => 'true'));
+    }
   });
 
   it('is tried as often as the problem says while it answers none', async () => {

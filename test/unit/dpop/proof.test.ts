@@ -6,7 +6,7 @@ import {
   type ProofRules,
   type RequestToProve,
 } from '../../../packages/core/src/dpop/proof.js';
-import { RequestRefused } from '../../../packages/core/src/errors.js';
+import { RequestRefused, reasonCodeOf } from '../../../packages/core/src/errors.js';
 
 /** Seconds. */
 const NOW = 1_800_000_005;
@@ -558,5 +558,37 @@ describe('the keys that are remembered', () => {
     const forged = reader.read(proofWith({}, {}, stranger), request);
     expect(() => reader.checkSignature(forged)).toThrow('dpop_signature_invalid');
     expect(reader.read(proofWith(), request).key).not.toBe(forged.key);
+  });
+});
+
+describe('the reason of a refusal has a code, by which an explanation finds its hint', () => {
+  const good = proofWith();
+  const [header = '', claims = '', signature = ''] = good.split('.');
+  it.each<[code: string, title: string, text: string]>([
+    ['not_one_jwt', 'two parts', `${header}.${claims}`],
+    ['not_one_jwt', 'a signature that is no base64url', `${header}.${claims}.${signature}=`],
+    ['not_one_jwt', 'claims that are no object', `${header}.${encode([])}.${signature}`],
+    ['other_typ', 'another typ', proofWith({}, { typ: 'JWT' })],
+    ['critical_extension', 'crit', proofWith({}, { crit: ['a'] })],
+    ['other_algorithm', 'another alg', proofWith({}, { alg: 'RS512' })],
+    ['private_key', 'a private key', proofWith({}, { jwk: jwkOf(pair.privateKey) })],
+    ['malformed_claim', 'a jti that is no text', proofWith({ jti: 1 })],
+    ['malformed_claim', 'an iat that is no number', proofWith({ iat: '1' })],
+    ['malformed_claim', 'an exp that is no number', proofWith({ exp: '1' })],
+    ['other_htm', 'another htm', proofWith({ htm: 'POST' })],
+    ['no_htu', 'no htu', proofWith({ htu: undefined })],
+    ['no_htu', 'null as htu', proofWith({ htu: null })],
+    ['other_htu', 'another htu', proofWith({ htu: 'https://api.example/b' })],
+    ['other_htu', 'an htu that is no text', proofWith({ htu: 1 })],
+    ['other_token', 'another ath', proofWith({ ath: 'a' })],
+    ['other_token', 'no ath', proofWith({ ath: undefined })],
+  ])('%s for %s', (code, _title, text) => {
+    let thrown: unknown;
+    try {
+      createProofReader(rules).read(text, request);
+    } catch (refusal) {
+      thrown = refusal;
+    }
+    expect(RequestRefused.isRefusal(thrown) && reasonCodeOf(thrown)).toBe(code);
   });
 });

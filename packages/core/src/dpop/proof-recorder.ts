@@ -74,6 +74,7 @@ interface StoreFailure {
 export class ProofRecorder {
   readonly #store: ProofStore;
   readonly #timeout: number;
+  readonly #report: ReportProblem;
   readonly #maxUnanswered: number;
   readonly #breaker: CircuitBreaker;
   /** Why the store failed last. */
@@ -86,8 +87,11 @@ export class ProofRecorder {
   readonly #lost = new Set<OverdueCall>();
   /** Since when too many calls are unanswered. Times by the monotonic clock, in milliseconds. */
   #fullSince: number | undefined;
+  #isStalled = false;
   /** When the store answered last in time. */
   #lastAnswer = Number.NEGATIVE_INFINITY;
+  /** When lost calls made room for others. */
+  #madeRoomAt = Number.NEGATIVE_INFINITY;
   /** When the store may be tried next while too many calls are unanswered. */
   #nextTrial = Number.NEGATIVE_INFINITY;
 
@@ -95,6 +99,7 @@ export class ProofRecorder {
   constructor(store: ProofStore, timeout: number, report: ReportProblem, maxUnanswered = MAX_UNANSWERED) {
     this.#store = store;
     this.#timeout = timeout;
+    this.#report = report;
     this.#maxUnanswered = maxUnanswered;
     this.#breaker = new CircuitBreaker(breakerRules, (isOpen) => {
       if (isOpen) {
@@ -170,10 +175,15 @@ export class ProofRecorder {
         this.#lost.delete(call);
       }
     };
+    const isTrial = this.#isFull;
     this.#waiting += 1;
     this.#delayTrial();
     try {
-      return await withTimeLimit(this.#timeout, add);
+      const isNew = await withTimeLimit(this.#timeout, add);
+      if (isTrial) {
+        this.#makeRoom();
+      }
+      return isNew;
     } catch (error) {
       if (isSettled) {
         throw error;
@@ -192,6 +202,24 @@ export class ProofRecorder {
     return size >= this.#maxUnanswered || size + this.#lost.size >= this.#maxUnanswered * MAX_MINUTES;
   }
 
+  /**
+   * Forgets the oldest lost calls until there is room for one, once a minute. A store that has lost calls for
+   * good and is well again needs no more: it answers what takes that room.
+   */
+  #makeRoom(): void {
+    const now = performance.now();
+    if (now - this.#madeRoomAt < LOST_AFTER) {
+      return;
+    }
+    this.#madeRoomAt = now;
+    for (const call of this.#lost) {
+      if (!this.#isFull) {
+        return;
+      }
+      this.#lost.delete(call);
+    }
+  }
+
   /** The next trial comes a while after each call that was made, and after each that was given up. */
   #delayTrial(): void {
     this.#nextTrial = performance.now() + TRIAL_INTERVAL;
@@ -208,12 +236,34 @@ export class ProofRecorder {
     takeOlder(this.#lost, now - FORGOTTEN_AFTER);
     if (!this.#isFull) {
       this.#fullSince = undefined;
+      this.#showStalled(false);
       return;
     }
     this.#fullSince ??= now;
+    const hasStalled = now - this.#fullSince >= STALLED_AFTER;
+    if (hasStalled) {
+      this.#showStalled(true);
+    }
     if (now < this.#nextTrial) {
       const what = `${this.#overdue.size + this.#lost.size} calls of add() are unanswered`;
-      throw now - this.#fullSince < STALLED_AFTER ? new TooManyCalls(what) : new StalledStore(what);
+      throw hasStalled ? new StalledStore(what) : new TooManyCalls(what);
+    }
+  }
+
+  #showStalled(isStalled: boolean): void {
+    if (isStalled === this.#isStalled) {
+      return;
+    }
+    this.#isStalled = isStalled;
+    if (isStalled) {
+      const count = this.#overdue.size + this.#lost.size;
+      this.#report(
+        'dpop_store_suspended',
+        `dpop.store leaves ${count} calls of add() unanswered; ` +
+          `it is tried every ${TRIAL_INTERVAL / 1000} seconds`,
+      );
+    } else {
+      this.#report('dpop_store_resumed', 'dpop.store leaves fewer calls of add() unanswered');
     }
   }
 }
