@@ -2,6 +2,7 @@ import { createMismatch } from './option-errors.js';
 
 /**
  * Throws `ConfigurationError` for more arguments than a function takes: the function would ignore them.
+ * An `undefined` behind them says nothing: `promise.then(tlsSocket)` passes one.
  *
  * @param calledAs the function that errors name
  * @param accepted what the function takes, as errors say it
@@ -12,12 +13,9 @@ export function refuseFurtherArguments(
   most: number,
   accepted: string,
 ): void {
-  if (given.length > most) {
-    throw createMismatch(
-      calledAs,
-      accepted,
-      `${given.length} ${given.length === 1 ? 'argument' : 'arguments'}`,
-    );
+  const count = given.findLastIndex((argument) => argument !== undefined) + 1;
+  if (count > most) {
+    throw createMismatch(calledAs, accepted, `${count} ${count === 1 ? 'argument' : 'arguments'}`);
   }
 }
 
