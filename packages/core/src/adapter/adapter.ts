@@ -151,6 +151,9 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       throw createMismatch(`createAdapter().${name}`, 'a function', 'something else');
     }
   }
+  if (!['function', 'undefined'].includes(typeof given?.responseOf)) {
+    throw createMismatch('createAdapter().responseOf', 'a function', 'something else');
+  }
   const steps: AdapterSteps<Exchange, Next> = createAdapterSteps(framework);
   const middlewareOf = (handle: Handle<Exchange, Next>) =>
     middleware((req, exchange, next) => {
