@@ -59,9 +59,22 @@ describe('endWithRequest()', () => {
     expect(end).toHaveBeenCalledOnce();
   });
 
-  it('calls at once if such a response has ended', () => {
+  it('calls when such a response is finished, though it ended before: a client may read it slowly', () => {
+    const response = Object.assign(new EventEmitter(), { writableEnded: true, writableFinished: false });
+    const [req, end] = [requestOn(Object.assign(connection().socket, { bytesWritten: 0 })), vi.fn()];
+    requestStateOf(req).response = response;
+    endWithRequest(req, end);
+    expect(end).not.toHaveBeenCalled();
+    response.emit('finish');
+    expect(end).toHaveBeenCalledOnce();
+  });
+
+  it.each([
+    ['is finished', { writableFinished: true }],
+    ['has ended, and has a stand-in for a connection', { writableEnded: true, writableFinished: false }],
+  ])('calls at once if such a response %s', (_, response) => {
     const [req, end] = [requestOn(connection().socket), vi.fn()];
-    requestStateOf(req).response = { writableEnded: true };
+    requestStateOf(req).response = response;
     endWithRequest(req, end);
     expect(end).toHaveBeenCalledOnce();
   });

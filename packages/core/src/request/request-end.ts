@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { http2StreamOf } from './http2-request.js';
 import type { NodeRequest } from './node-request.js';
-import { knownRequestStateOf, requestStateOf } from './request-state.js';
+import { type FinishingResponse, knownRequestStateOf, requestStateOf } from './request-state.js';
 
 type End = () => void;
 /** Calls now what the end of a request would call, unless it was called. */
@@ -10,6 +10,7 @@ type EndNow = () => void;
 /** The members that this library uses of a connection or of a stream of HTTP/2. Stand-ins lack some. */
 interface Closing {
   readonly destroyed?: boolean;
+  readonly bytesWritten?: number;
   once?(event: 'close', listener: End): unknown;
 }
 
@@ -61,7 +62,7 @@ export function endWithRequest(req: NodeRequest, end: End): EndNow {
   const { isEnded, response } = knownRequestStateOf(req) ?? {};
   // A response over HTTP/2 is finished before its stream closes.
   const finishing = stream === undefined ? response : undefined;
-  const hasFinished = isEnded === true || finishing?.writableEnded === true;
+  const hasFinished = isEnded === true || (finishing !== undefined && isFinished(finishing, closing));
   if (hasFinished || closing === undefined || closing.destroyed === true) {
     end();
     return () => undefined;
@@ -79,6 +80,15 @@ export function endWithRequest(req: NodeRequest, end: End): EndNow {
   onConnection.add(endNow);
   finishing?.once?.('finish', endNow);
   return endNow;
+}
+
+/**
+ * Whether a response is finished. One that ended may wait for a client that reads slowly, or for the
+ * responses before it. An adapter for AWS Lambda has no such client: its stand-in for a connection does not
+ * count bytes, and its response never says that it is finished.
+ */
+function isFinished({ writableFinished, writableEnded }: FinishingResponse, closing?: Closing): boolean {
+  return writableFinished === true || (writableEnded === true && typeof closing?.bytesWritten !== 'number');
 }
 
 /** Returns the set of functions that the end of the connection calls. */

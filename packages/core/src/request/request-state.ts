@@ -3,6 +3,7 @@ import type { NodeRequest } from './node-request.js';
 /** The members that this library uses of a response. Stand-ins lack some. */
 export interface FinishingResponse {
   readonly writableEnded?: boolean;
+  readonly writableFinished?: boolean;
   once?(event: 'finish', listener: () => void): unknown;
 }
 
