@@ -10,7 +10,16 @@ import {
   type OpenedCrl,
 } from '../../../packages/core/src/certificate-status/crl-files.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
-import { bits, commonName, der, identifier, integer, sequence } from '../../support/written-der.js';
+import {
+  bits,
+  commonName,
+  der,
+  extension,
+  identifier,
+  integer,
+  sequence,
+  time,
+} from '../../support/written-der.js';
 import {
   hour,
   issuedFor,
@@ -27,7 +36,8 @@ beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] 
 afterEach(() => void vi.useRealTimers());
 
 const authority = writeAuthority();
-const otherKey = writeAuthority().certificate;
+const another = writeAuthority();
+const otherKey = another.certificate;
 const second = writeAuthority({ name: commonName('second') });
 
 /** Another certificate for the name and the key of one. */
@@ -283,7 +293,10 @@ describe('the lists of files', () => {
             replace(paths[0] as string, lists.map(pem).join(''), isRead);
           for (const serial of [7, 9]) {
             // The first list of this authority is not kept next to the new one.
-            const own = nextOf(authority, { revoked: [[serial]] });
+            const own = nextOf(authority, {
+              thisUpdate: Date.now() - hour / 2 + serial * 1_000,
+              revoked: [[serial]],
+            });
             await read([own, write(second)], () => revokes(files, authority, serial));
             expect(files.listsOf(authority.certificate).lists).toHaveLength(1);
             expect(files.listsOf(second.certificate).lists.map(isUsable)).toEqual([true]);
@@ -328,6 +341,71 @@ describe('the lists of files', () => {
         ];
         await replace(paths[0] as string, next.map(pem).join(''), () => revokes(files, authority, 3));
         expect([1, 2, 3].map((serial) => revokes(files, authority, serial))).toEqual([false, true, true]);
+        files.close();
+      });
+    });
+
+    it('keep a list until a newer one by its own key is open, whatever another key of this name says', async () => {
+      const revoking = writeList(authority, { revoked: [[7]], thisUpdate: Date.now() - hour / 2 });
+      await withFiles([pem(revoking), pem(writeList(authority))], async (paths) => {
+        const { files, changes, failures } = filesAt(paths);
+        await Promise.all([files.open(authority.certificate), files.open(otherKey)]);
+        const read = async (list: Uint8Array) => {
+          const { count } = changes;
+          const content = pathsOf([nextOf(authority, noEnd), list]).join('');
+          await replace(paths[0] as string, content, () => changes.count > count + 1);
+        };
+        for (const list of [
+          writeList(another, { thisUpdate: Date.now() }),
+          nextOf(authority, { signature: Buffer.alloc(70) }),
+          writeList(authority, { thisUpdate: Date.now() + hour }),
+        ]) {
+          await read(list);
+          await files.open(authority.certificate);
+          expect(revokes(files, authority, 7)).toBe(true);
+        }
+        await read(nextOf(authority, {}));
+        expect(revokes(files, authority, 7)).toBe(false);
+        expect(failures).toHaveLength(4);
+        files.close();
+      });
+    });
+
+    it('keep no list that a newer one with another Next CRL Publish of AD CS replaces', async () => {
+      const issue = (number: number) => {
+        const nextPublish = time(Date.now() + hour + number * 1_000, true);
+        const extensions = [extension('1.3.6.1.4.1.311.21.4', nextPublish)];
+        return writeList(second, { thisUpdate: Date.now() - hour + number * 1_000, extensions });
+      };
+      await withFiles(pathsOf([issue(0)]), async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await files.open(second.certificate);
+        for (let number = 1; number <= 40; number += 1) {
+          const { count } = changes;
+          const content = pathsOf([issue(number), Buffer.from('no list')]).join('');
+          await replace(paths[0] as string, content, () => changes.count > count + 1);
+          expect(files.listsOf(second.certificate).lists.length).toBeLessThanOrEqual(2);
+        }
+        files.close();
+      });
+    });
+
+    it.each<[string, number, number]>([
+      ['sixteen', 70, 16],
+      ['four times maxSize', 900_000, 5],
+    ])('keep %s at most, and first those that a key has signed', async (_, size, most) => {
+      await withFiles(pathsOf([writeList(authority, { revoked: [[7]] })]), async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await files.open(authority.certificate);
+        for (let number = 1; number <= 20; number += 1) {
+          const { count } = changes;
+          const forged = { nextUpdate: Date.now() + 24 * hour, signature: Buffer.alloc(size, number) };
+          const content = pathsOf([nextOf(authority, forged), nextOf(authority, noEnd)]).join('');
+          await replace(paths[0] as string, content, () => changes.count > count + 1);
+        }
+        // The last of the file is none that is kept.
+        expect(files.listsOf(authority.certificate).lists).toHaveLength(most + 1);
+        expect(revokes(files, authority, 7)).toBe(true);
         files.close();
       });
     });

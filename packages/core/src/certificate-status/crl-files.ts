@@ -10,7 +10,7 @@ import type { PathCertificate } from '../chain/path-certificate.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { authorityKeyOf } from './authority-key.js';
-import { type Crl, type CrlHead, openCrl, seriesOf } from './crl.js';
+import { type Crl, type CrlHead, openCrl } from './crl.js';
 import { describeUnusable, readCrlFile, type UnusableList } from './crl-file-content.js';
 import { HeadsByName } from './heads-by-name.js';
 import type { StatusReason } from './status-reason.js';
@@ -22,8 +22,11 @@ const LOOK_INTERVAL = 5;
 const MAX_ISSUERS = 1_000;
 const MAX_ISSUERS_SIZE = 8_388_608;
 
-/** Lists of one file that are kept from before while others can't be used. */
-const MAX_KEPT = 1_000;
+/** Kept lists of one file: so many at most, or one for each that can't be used if these are more. */
+const MAX_KEPT = 16;
+
+/** The kept lists of one file take so many times `maxSize` at most. */
+const KEPT_OF_MAX_SIZE = 4;
 
 export interface CrlFileRules {
   readonly paths: readonly string[];
@@ -45,6 +48,17 @@ export function isUsable(list: OpenedCrl): list is Crl {
   return !('why' in list);
 }
 
+/** The lists of one file. */
+interface ListsOfFile {
+  readonly heads: readonly CrlHead[];
+  /**
+   * Lists that the file held before, while it holds one of their issuer that can't be used. Such a list is
+   * dropped once a newer one of its kind, signed by its signer's key, is open, or there are too many.
+   */
+  readonly kept: readonly CrlHead[];
+  readonly maxKept: number;
+}
+
 /** What the files say of an issuer. */
 export interface ListsOfIssuer {
   readonly lists: readonly OpenedCrl[];
@@ -56,7 +70,7 @@ export interface ListsOfIssuer {
 export class CrlFiles {
   readonly #rules: CrlFileRules;
   /** By the path of the file. */
-  readonly #heads: Map<string, readonly CrlHead[]>;
+  readonly #files: Map<string, ListsOfFile>;
   readonly #byName: HeadsByName;
   readonly #states = new Map<string, string>();
   /** Counts the times that files were read. */
@@ -78,7 +92,9 @@ export class CrlFiles {
   /** Reads the files. Throws `ConfigurationError` for one that can't be read, or is none of lists. */
   constructor(rules: CrlFileRules) {
     this.#rules = rules;
-    this.#heads = new Map(rules.paths.map((path) => [path, this.#readAtStart(path)]));
+    this.#files = new Map(
+      rules.paths.map((path) => [path, { heads: this.#readAtStart(path), kept: [], maxKept: 0 }]),
+    );
     this.#byName = new HeadsByName(this.#allHeads());
     this.#schedule();
   }
@@ -135,11 +151,44 @@ export class CrlFiles {
         this.#usable.set(head, (this.#usable.get(head) ?? new Map()).set(list.signerKey, list));
       }
     }
+    const isKept = new Set([...this.#files.values()].flatMap(({ kept }) => kept));
+    this.#drop(replacedOf(heads, lists).filter((head) => isKept.has(head)));
     this.#rules.onChange();
   }
 
   #allHeads(): readonly CrlHead[] {
-    return [...this.#heads.values()].flat();
+    return [...this.#files.values()].flatMap(({ heads, kept }) => [...heads, ...kept]);
+  }
+
+  /** Drops kept lists: they are used no more. */
+  #drop(lists: readonly CrlHead[]): void {
+    if (lists.length === 0) {
+      return;
+    }
+    const dropped = new Set(lists);
+    const isLeft = (head: CrlHead | undefined): boolean => head === undefined || !dropped.has(head);
+    for (const [path, file] of this.#files) {
+      this.#files.set(path, { ...file, kept: file.kept.filter(isLeft) });
+    }
+    this.#byName.replace(this.#allHeads());
+    for (const [key, { issuer, heads, lists: ofIssuer }] of [...this.#opened.entries()]) {
+      if (!heads.every(isLeft)) {
+        const left = ofIssuer.filter((_, index) => isLeft(heads[index]));
+        this.#opened.set(key, { issuer, heads: heads.filter(isLeft), lists: left });
+      }
+    }
+  }
+
+  /** The kept lists beyond the limits: first those that no key has opened, then those that expire first. */
+  #keptBeyondLimits({ kept, maxKept }: ListsOfFile): readonly CrlHead[] {
+    const isOpened = (head: CrlHead): number => Number(this.#usable.has(head));
+    let size = 0;
+    return kept
+      .toSorted((one, other) => isOpened(other) - isOpened(one) || other.nextUpdate - one.nextUpdate)
+      .filter(({ der }, index) => {
+        size += der.length;
+        return index >= maxKept || size > KEPT_OF_MAX_SIZE * this.#rules.maxSize;
+      });
   }
 
   #readAtStart(path: string): readonly CrlHead[] {
@@ -196,6 +245,7 @@ export class CrlFiles {
           this.#opened.delete(key);
         }
       }
+      this.#drop([...this.#files.values()].flatMap((file) => this.#keptBeyondLimits(file)));
       const heads = new Set(this.#allHeads());
       this.#usable = new Map([...this.#usable].filter(([head]) => heads.has(head)));
       // Also for the issuers that were dropped before.
@@ -216,61 +266,57 @@ export class CrlFiles {
       this.#rules.onFailure(`${path} can not be read again, the lists read before are still used: ${why}`);
       return undefined;
     }
-    const before = this.#heads.get(path) ?? [];
-    const current = keepKnown(read.heads, before);
-    const kept = await this.#keptOf(before, current, read.unusable);
+    const hasUnusable = await this.#matchIssuers(read.unusable);
+    const { heads: inFile = [], kept: keptBefore = [] } = this.#files.get(path) ?? {};
+    const before = [...inFile, ...keptBefore];
+    const heads = keepKnown(read.heads, before);
+    const isThere = new Set(heads);
+    const kept = before.filter((head) => !isThere.has(head) && hasUnusable(head));
     if (read.unusable.length > 0) {
       const meanwhile =
         kept.length > 0 ? '. Lists of these issuers that were read before are still used' : '';
       this.#rules.onFailure(`${path}: ${describeUnusable(read)}${meanwhile}`);
     }
-    const heads = [...current, ...kept];
-    this.#heads.set(path, heads);
+    this.#files.set(path, { heads, kept, maxKept: Math.max(MAX_KEPT, read.unusable.length) });
     this.#byName.replace(this.#allHeads());
     this.#version += 1;
-    const [old, now] = [new Set(before), new Set(heads)];
+    const [old, now] = [new Set(before), new Set([...heads, ...kept])];
     return [...before.filter((head) => !now.has(head)), ...heads.filter((head) => !old.has(head))];
   }
 
   /**
-   * The lists of before that stay as long as one of their issuer can't be used: that one may be the next of
-   * them. If the issuer of such a list can't be read, it may be any.
+   * Resolves with a function that says of a list whether one that can't be used is of its issuer, and may be
+   * its next one. If the issuer of an unusable list can't be read, it may be any.
    */
-  async #keptOf(
-    before: readonly CrlHead[],
-    current: readonly CrlHead[],
-    unusable: readonly UnusableList[],
-  ): Promise<readonly CrlHead[]> {
-    if (unusable.length === 0) {
-      return [];
-    }
+  async #matchIssuers(unusable: readonly UnusableList[]): Promise<(head: CrlHead) => boolean> {
     const isLoaded = await x509.load().then(
       () => true,
       () => false,
     );
     const names = unusable.map(({ issuer }) => isLoaded && issuer && this.#byName.nameOf({ issuer }));
-    const mayBeOf = (head: CrlHead): boolean =>
-      names.some((name) => typeof name !== 'string' || name === this.#byName.nameOf(head));
-    const newest = newestOfSeries(current);
-    const isReplaced = (head: CrlHead): boolean => head.thisUpdate <= (newest.get(seriesOf(head)) ?? -1);
-    const isThere = new Set(current);
-    return before
-      .filter((head) => !isThere.has(head) && mayBeOf(head) && !isReplaced(head))
-      .toSorted((one, other) => other.thisUpdate - one.thisUpdate)
-      .slice(0, MAX_KEPT);
+    return (head) => names.some((name) => typeof name !== 'string' || name === this.#byName.nameOf(head));
   }
 }
 
-/** The latest `thisUpdate` of each series. */
-function newestOfSeries(heads: readonly CrlHead[]): ReadonlyMap<string | undefined, number> {
-  const newest = new Map<string | undefined, number>();
-  for (const head of heads) {
-    const series = seriesOf(head);
-    if (series !== undefined) {
-      newest.set(series, Math.max(head.thisUpdate, newest.get(series) ?? head.thisUpdate));
+/**
+ * The lists of one key that a newer list of their kind replaces. Only lists that are open are compared: what
+ * a list says before its signature is verified may be forged, and another key of its issuer's name may be
+ * that of another authority.
+ *
+ * @param lists of each head, what the key of one issuer has opened
+ */
+function replacedOf(heads: readonly CrlHead[], lists: readonly OpenedCrl[]): readonly CrlHead[] {
+  const now = Date.now();
+  const newest = new Map<string, number>();
+  for (const { kind, thisUpdate } of lists.filter(isUsable)) {
+    if (thisUpdate <= now) {
+      newest.set(kind, Math.max(thisUpdate, newest.get(kind) ?? thisUpdate));
     }
   }
-  return newest;
+  return heads.filter((_, index) => {
+    const list = lists[index];
+    return list !== undefined && isUsable(list) && list.thisUpdate < (newest.get(list.kind) ?? 0);
+  });
 }
 
 /** Puts the lists that were read before in place of equal ones: they need not be opened again. */

@@ -136,19 +136,6 @@ export function readCrlIssuer(der: Uint8Array): Uint8Array | undefined {
 }
 
 /**
- * Returns text that is equal for lists of which the newest takes the place of the others, as far as they
- * say before their signatures are verified: all extensions but the numbers are equal, those that name the
- * key and the distribution point included. `undefined` for a list whose extensions can't be read.
- */
-export function seriesOf({ issuer, extensions: der }: CrlHead): string | undefined {
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-  const members = (der === undefined ? [] : readExtensions(der))
-    ?.filter(({ id }) => id !== extensionIds.number)
-    .map(({ id, value }) => (id === extensionIds.deltaListIndicator ? id : `${id} ${hex(value)}`));
-  return members && [hex(issuer), ...members.toSorted()].join();
-}
-
-/**
  * Verifies the signature of a list, then reads the rest of it. Resolves with why not for a list
  * that can't be used. Never rejects.
  *

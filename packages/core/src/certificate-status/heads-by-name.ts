@@ -20,6 +20,9 @@ export class HeadsByName {
   replace(heads: Iterable<CrlHead>): void {
     this.#heads = heads;
     this.#found = undefined;
+    // Names of lists that are no longer there are forgotten.
+    const bytes = new Set([...heads].map(bytesOf));
+    this.#names = new Map([...this.#names].filter(([name]) => bytes.has(name)));
   }
 
   /** The lists of an issuer, by its `subjectName`. */
@@ -35,18 +38,14 @@ export class HeadsByName {
 
   #find(): Map<string, CrlHead[]> {
     const found = new Map<string, CrlHead[]>();
-    const names = new Map<string, string | undefined>();
     for (const head of this.#heads) {
       const name = this.nameOf(head);
-      names.set(bytesOf(head), name);
       if (name !== undefined) {
         const ofName = found.get(name) ?? [];
         ofName.push(head);
         found.set(name, ofName);
       }
     }
-    // Names of lists that are no longer there are forgotten.
-    this.#names = names;
     return found;
   }
 
