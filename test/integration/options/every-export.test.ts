@@ -313,8 +313,8 @@ describe.each(functionsOf(takesNoMore))('%s: %s()', (_module, name, take) => {
   const got = given.length === 0 ? '1 argument' : `${given.length + 1} arguments`;
 
   it.each([
-    ['of its kind', given.at(-1)],
-    ['undefined', undefined],
+    ['of its kind', given.at(-1) ?? {}],
+    ['null', null],
   ])('refuses an argument more, which it would ignore: %s', async (_title, more) => {
     const refusal = await refusalOf(() => take(...given, more));
     expect(refusal).toEqual(new core.ConfigurationError(`${name}()`, `expected ${accepted}, got ${got}`));
