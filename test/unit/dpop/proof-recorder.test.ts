@@ -407,6 +407,21 @@ describe('a store with calls that it never answers', () => {
     }
   });
 
+  it('forgets no lost calls while those of the last minute are too many', async () => {
+    const { store, callAll } = startSmall(halfHangs());
+    for (let minute = 0; minute < 3; minute += 1) {
+      for (let turn = 0; turn < 10; turn += 1) {
+        await callAll(4, 510);
+      }
+      store.add.mockImplementation(answers);
+      // One tries the store, and is answered.
+      await callAll(0, 11_000);
+      expect((await callAll(2)).join()).toContain(`${20 * (minute + 1)} calls of add() are unanswered`);
+      store.add.mockImplementation(halfHangs());
+      await callAll(0, 60_000);
+    }
+  });
+
   it('is tried as often as the problem says while it answers none', async () => {
     const { store, reported, callAll } = startSmall(hangs);
     await callAll(20, 510);

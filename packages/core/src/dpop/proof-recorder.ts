@@ -208,7 +208,8 @@ export class ProofRecorder {
    */
   #makeRoom(): void {
     const now = performance.now();
-    if (now - this.#madeRoomAt < LOST_AFTER) {
+    // Calls of the last minute make room by themselves.
+    if (this.#overdue.size >= this.#maxUnanswered || now - this.#madeRoomAt < LOST_AFTER) {
       return;
     }
     this.#madeRoomAt = now;
@@ -235,8 +236,11 @@ export class ProofRecorder {
     }
     takeOlder(this.#lost, now - FORGOTTEN_AFTER);
     if (!this.#isFull) {
-      this.#fullSince = undefined;
-      this.#showStalled(false);
+      // A store that still hangs takes the room that was made at once.
+      if (now - this.#madeRoomAt >= STALLED_AFTER) {
+        this.#fullSince = undefined;
+        this.#showStalled(false);
+      }
       return;
     }
     this.#fullSince ??= now;
