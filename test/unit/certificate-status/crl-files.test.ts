@@ -391,13 +391,13 @@ describe('the lists of files', () => {
     });
 
     it.each<[string, number, number]>([
-      ['sixteen', 70, 16],
+      ['a hundred', 70, 100],
       ['four times maxSize', 900_000, 5],
     ])('keep %s at most, and first those that a key has signed', async (_, size, most) => {
       await withFiles(pathsOf([writeList(authority, { revoked: [[7]] })]), async (paths) => {
         const { files, changes } = filesAt(paths);
         await files.open(authority.certificate);
-        for (let number = 1; number <= 20; number += 1) {
+        for (let number = 1; number <= most + 5; number += 1) {
           const { count } = changes;
           const forged = { nextUpdate: Date.now() + 24 * hour, signature: Buffer.alloc(size, number) };
           const content = pathsOf([nextOf(authority, forged), nextOf(authority, noEnd)]).join('');
@@ -406,6 +406,26 @@ describe('the lists of files', () => {
         // The last of the file is none that is kept.
         expect(files.listsOf(authority.certificate).lists).toHaveLength(most + 1);
         expect(revokes(files, authority, 7)).toBe(true);
+        files.close();
+      });
+    });
+
+    it('stay one for each that is too large now, whatever they take together', async () => {
+      const issuers = Array.from({ length: 6 }, (_, number) =>
+        writeAuthority({ name: commonName(`${number}`) }),
+      );
+      const all = (size: number): string[] =>
+        issuers.map((issuer) =>
+          pem(writeList(issuer, { extensions: [extension('1.2.3', Buffer.alloc(size))] })),
+        );
+      await withFiles([[...all(900_000), pem(writeList(second))].join('')], async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await Promise.all([second, ...issuers].map(({ certificate }) => files.open(certificate)));
+        const { count } = changes;
+        const content = [...all(1_100_000), pem(nextOf(second, {}))].join('');
+        await replace(paths[0] as string, content, () => changes.count > count + 1);
+        const left = issuers.map(({ certificate }) => files.listsOf(certificate).lists.length);
+        expect(left).toEqual(issuers.map(() => 1));
         files.close();
       });
     });

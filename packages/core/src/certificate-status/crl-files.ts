@@ -23,9 +23,9 @@ const MAX_ISSUERS = 1_000;
 const MAX_ISSUERS_SIZE = 8_388_608;
 
 /** Kept lists of one file: so many at most, or one for each that can't be used if these are more. */
-const MAX_KEPT = 16;
+const MAX_KEPT = 100;
 
-/** The kept lists of one file take so many times `maxSize` at most. */
+/** Kept lists of one file take so many times `maxSize` at most, or are one for each that can't be used. */
 const KEPT_OF_MAX_SIZE = 4;
 
 export interface CrlFileRules {
@@ -56,7 +56,8 @@ interface ListsOfFile {
    * dropped once a newer one of its kind, signed by its signer's key, is open, or there are too many.
    */
   readonly kept: readonly CrlHead[];
-  readonly maxKept: number;
+  /** How many lists of the file can't be used. */
+  readonly unusableCount: number;
 }
 
 /** What the files say of an issuer. */
@@ -93,7 +94,7 @@ export class CrlFiles {
   constructor(rules: CrlFileRules) {
     this.#rules = rules;
     this.#files = new Map(
-      rules.paths.map((path) => [path, { heads: this.#readAtStart(path), kept: [], maxKept: 0 }]),
+      rules.paths.map((path) => [path, { heads: this.#readAtStart(path), kept: [], unusableCount: 0 }]),
     );
     this.#byName = new HeadsByName(this.#allHeads());
     this.#schedule();
@@ -180,14 +181,15 @@ export class CrlFiles {
   }
 
   /** The kept lists beyond the limits: first those that no key has opened, then those that expire first. */
-  #keptBeyondLimits({ kept, maxKept }: ListsOfFile): readonly CrlHead[] {
+  #keptBeyondLimits({ kept, unusableCount }: ListsOfFile): readonly CrlHead[] {
     const isOpened = (head: CrlHead): number => Number(this.#usable.has(head));
     let size = 0;
     return kept
       .toSorted((one, other) => isOpened(other) - isOpened(one) || other.nextUpdate - one.nextUpdate)
       .filter(({ der }, index) => {
         size += der.length;
-        return index >= maxKept || size > KEPT_OF_MAX_SIZE * this.#rules.maxSize;
+        const isBeyond = index >= MAX_KEPT || size > KEPT_OF_MAX_SIZE * this.#rules.maxSize;
+        return isBeyond && index >= unusableCount;
       });
   }
 
@@ -277,7 +279,7 @@ export class CrlFiles {
         kept.length > 0 ? '. Lists of these issuers that were read before are still used' : '';
       this.#rules.onFailure(`${path}: ${describeUnusable(read)}${meanwhile}`);
     }
-    this.#files.set(path, { heads, kept, maxKept: Math.max(MAX_KEPT, read.unusable.length) });
+    this.#files.set(path, { heads, kept, unusableCount: read.unusable.length });
     this.#byName.replace(this.#allHeads());
     this.#version += 1;
     const [old, now] = [new Set(before), new Set([...heads, ...kept])];
