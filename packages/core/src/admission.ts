@@ -136,10 +136,10 @@ export function createRequestAdmitter({
           return admitLater({ tokenClaims: cached, turn }, () => loading, certificate, shown, req);
         }
         const authorization = checks.decide(cached, certificate, shown?.proof, req, turn, now);
-        const proven = useUp(shown, authorization, req);
-        return Authorization.isOf(proven, abortSignals, req)
-          ? finish(proven, req)
-          : finishLater(proven, authorization, req);
+        const accepted = useUp(shown, authorization, req);
+        return Authorization.isOf(accepted, abortSignals, req)
+          ? finish(accepted, req)
+          : finishLater(accepted, authorization, req);
       }
       publishCache('miss');
       refuseWhenClosed();
@@ -182,9 +182,9 @@ export function createRequestAdmitter({
       await loadFor(usable, load, req);
       const turn = turnOf(usable);
       const authorization = checks.decide(answer, certificate, shown?.proof, req, turn, Date.now());
-      const proven = await useUp(shown, authorization, req);
-      refuseEnded(proven, req);
-      return finish(proven, req);
+      const accepted = await useUp(shown, authorization, req);
+      refuseEnded(accepted, req);
+      return finish(accepted, req);
     } catch (thrown) {
       return publishAndThrow(thrown, certificate, req, factsAtRequest(answer));
     }
@@ -235,12 +235,12 @@ export function createRequestAdmitter({
     if (shown === undefined || authorization.keyThumbprint === undefined || shown.isUsedUp) {
       return authorization;
     }
-    const proven = checks.useUp(shown.proof, authorization, req);
-    if (!Authorization.isOf(proven, abortSignals, req)) {
-      return noteUseLater(proven, shown);
+    const accepted = checks.useUp(shown.proof, authorization, req);
+    if (!Authorization.isOf(accepted, abortSignals, req)) {
+      return noteUseLater(accepted, shown);
     }
     shown.isUsedUp = true;
-    return proven;
+    return accepted;
   }
 
   function finish(authorization: Authorization, req: NodeRequest): Authorization {
@@ -256,9 +256,9 @@ export function createRequestAdmitter({
     req: NodeRequest,
   ): Promise<Authorization> {
     try {
-      const proven = await proving;
-      refuseEnded(proven, req);
-      return finish(proven, req);
+      const accepted = await proving;
+      refuseEnded(accepted, req);
+      return finish(accepted, req);
     } catch (thrown) {
       return publishAndThrow(thrown, certificate, req, { stage: 'request', issuer, clientId });
     }
@@ -345,7 +345,7 @@ export function createRequestAdmitter({
         reconcileClaims(tokenClaims, await introspectToken(text, requester)),
       readIntrospects: true,
       isIntrospected: () => true,
-      checksOwnClaims: true,
+      countsOwnClaims: true,
       sharedId: undefined,
     };
     const server: TokenServer = {
@@ -407,9 +407,9 @@ function turnOf(usable: UsableAnswer): number {
 
 /** Waits until a store has recorded a proof, and notes that its request has used it up. */
 async function noteUseLater(proving: Promise<Authorization>, shown: ShownProof): Promise<Authorization> {
-  const proven = await proving;
+  const accepted = await proving;
   shown.isUsedUp = true;
-  return proven;
+  return accepted;
 }
 
 /** Waits for what a policy returned, of any make, and rejects when it does not settle in time. */

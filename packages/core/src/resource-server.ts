@@ -218,7 +218,7 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
       {
         ...issuer,
         clockTolerance,
-        mustBind: settings.binding === 'required' && settings.dpop === undefined,
+        mustBindToCertificate: settings.binding === 'required' && settings.dpop === undefined,
         permittedAlgorithms: settings.profile?.algorithms,
       },
       report,

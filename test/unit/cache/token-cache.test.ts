@@ -674,7 +674,7 @@ describe('a revocation', () => {
     const { ask, readAfresh, cached } = cacheOver(user, { memory: { syncedBy: 'log' } });
     const waiting = ask('t', { ...selfContained, introspect });
     await vi.waitFor(() => expect(introspect).toHaveBeenCalledOnce());
-    const asked = { checksOwnClaims: true, read: async () => 'token_inactive' as const };
+    const asked = { countsOwnClaims: true, read: async () => 'token_inactive' as const };
     expect(await readAfresh('t', asked)).toBe('token_inactive');
     slow.resolve(await user());
     expect(await waiting).toBe('token_inactive');

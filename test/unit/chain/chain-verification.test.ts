@@ -6,7 +6,7 @@ import { thumbprintOf } from '../../../packages/core/src/certificate/client-cert
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
 import { AuthoritySource } from '../../../packages/core/src/chain/authorities.js';
 import {
-  type AcceptedChain,
+  type ChainToAuthority,
   ChainVerification,
 } from '../../../packages/core/src/chain/chain-verification.js';
 import { authority, client, type Node, rawExtension } from '../../support/chains.js';
@@ -74,7 +74,7 @@ it('a path is looked for once, whatever else is sent with it, and none of that i
   const accepted = [stranger, root, middle, undefined].map((needless) => {
     const sent = needless === undefined ? [] : [middle.der, needless.der];
     const certificate = new ClientCertificate(der, { intermediates: sent });
-    return chain.verify(certificate, Date.now()) as AcceptedChain;
+    return chain.verify(certificate, Date.now()) as ChainToAuthority;
   });
   expect(accepted.map(({ path }) => path === accepted[0]?.path)).toEqual([true, true, true, true]);
   const known = accepted.map(({ certificate }) => certificate.intermediates.map(thumbprintOf));
@@ -129,7 +129,7 @@ it('an accepted certificate has all that came with it, for a route with other au
   for (const intermediates of [[middle.der], [middle.der, crossed.der]]) {
     const sent = new ClientCertificate(der, { intermediates });
     const outcome = ofApplication.verify(sent, Date.now());
-    const { certificate } = outcome as AcceptedChain;
+    const { certificate } = outcome as ChainToAuthority;
     expect(certificate.intermediates.map(thumbprintOf)).toEqual(intermediates.map(thumbprintOf));
     expect('path' in ofRoute.verify(certificate, Date.now())).toBe(intermediates.length === 2);
     expect(ofApplication.verify(sent, Date.now())).toBe(outcome);

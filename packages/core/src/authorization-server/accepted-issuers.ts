@@ -69,10 +69,10 @@ export interface AcceptedIssuerOptions extends ClaimRules {
   readonly http: HttpRules & RequestLimits;
   readonly circuitBreaker: SuspensionRules;
   /**
-   * Whether tokens must be bound: a server that may issue others is worth a warning (RFC 8705
-   * §3.3).
+   * Whether tokens must be bound to a certificate: a server that may issue others is worth a warning
+   * (RFC 8705 §3.3). With `dpop` they may be bound to a key instead.
    */
-  readonly mustBind: boolean;
+  readonly mustBindToCertificate: boolean;
   /** Signature algorithms that a profile permits; undefined for any supported one. */
   readonly permittedAlgorithms: readonly string[] | undefined;
 }
@@ -88,7 +88,7 @@ export function createAcceptedIssuer(
   report: ReportProblem,
   onMetadata?: (metadata: AuthorizationServer) => void,
 ): AcceptedIssuer {
-  const { issuer, audience, clockTolerance, client, requireClient, mustBind } = options;
+  const { issuer, audience, clockTolerance, client, requireClient, mustBindToCertificate } = options;
   const plainHttp = createHttpClient(options.http, client?.authentication.identity);
   const { timeout, maxConcurrent, maxQueued } = options.http;
   const limits = { ...options.circuitBreaker, timeout, maxConcurrent, maxQueued };
@@ -101,7 +101,7 @@ export function createAcceptedIssuer(
   const { send: http } = limitedHttp;
   const onFound = (server: AuthorizationServer): void => {
     onMetadata?.(server);
-    if (mustBind && server.tls_client_certificate_bound_access_tokens !== true) {
+    if (mustBindToCertificate && server.tls_client_certificate_bound_access_tokens !== true) {
       report(
         'tokens_may_be_unbound',
         `${issuer} does not say tls_client_certificate_bound_access_tokens: true (RFC 8705 §3.3); ` +

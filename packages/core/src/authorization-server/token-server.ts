@@ -26,7 +26,7 @@ export interface TokenServer {
    * Whether the token speaks for itself although `read` introspects: then it is refused too if a
    * revocation concerns what it says of itself.
    */
-  readonly checksOwnClaims?: boolean;
+  readonly countsOwnClaims?: boolean;
   /**
    * Asks the authorization server of these claims about a token that spoke for itself; undefined
    * where none can be asked.

@@ -386,7 +386,7 @@ export class TokenCache {
     if (shared === undefined) {
       return ask();
     }
-    const find = (isWaiting: boolean) => this.#findAndCacheShared(shared, reading, isWaiting);
+    const find = (isUnderLock: boolean) => this.#findAndCacheShared(shared, reading, isUnderLock);
     return (await find(false)) ?? shared.askUnderLock(sharedName(reading), () => find(true), ask);
   }
 
@@ -412,19 +412,19 @@ export class TokenCache {
    * Returns the answer that another process has put into the shared cache, if it may be used, and caches
    * it here. `undefined` if there is none.
    *
-   * @param isWaiting whether another process holds the lock: its rejection counts too
+   * @param isUnderLock whether a process holds the lock, this one or another: rejections count too
    */
   async #findAndCacheShared(
     shared: SharedCache,
     reading: Reading,
-    isWaiting: boolean,
+    isUnderLock: boolean,
   ): Promise<DatedToken | TokenRejection | undefined> {
     const { key } = reading;
     const answer = await shared.get(sharedName(reading));
     if (answer !== undefined && 'rejection' in answer) {
       // Other processes learn of it only while they wait: a token that is not active now may be so
       // later.
-      const isAnswer = isWaiting && shared.isForLockWaiters(answer, Date.now());
+      const isAnswer = isUnderLock && shared.isForLockWaiters(answer, Date.now());
       return isAnswer ? this.#keepRejection(reading, answer.rejection) : undefined;
     }
     const claims = answer && readTokenClaims(answer.claims, answer.issuer);
@@ -526,7 +526,7 @@ export class TokenCache {
       if (known.claimsFrom === 'server' && known.turnTime <= this.#rejectionTimes.rejectedAt(key)) {
         continue;
       }
-      if (server.checksOwnClaims === true && this.#isRevokedByItself(reading, answer, turn, turnTime)) {
+      if (server.countsOwnClaims === true && this.#isRevokedByOwnClaims(reading, answer, turn, turnTime)) {
         return revoked;
       }
       if (usability === 'use') {
@@ -543,7 +543,7 @@ export class TokenCache {
   }
 
   /** Whether a revocation concerns a token that was introspected, by what it says of itself. */
-  #isRevokedByItself(reading: Reading, answer: TokenClaims, turn: number, turnTime: number): boolean {
+  #isRevokedByOwnClaims(reading: Reading, answer: TokenClaims, turn: number, turnTime: number): boolean {
     const known = this.#knownSelfContained(reading, answer, turn, turnTime);
     return this.#revocations.usability(known) === 'revoked';
   }

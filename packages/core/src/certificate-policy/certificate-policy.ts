@@ -252,7 +252,7 @@ export function createCertificatePolicy(
       }
       throw createRefusal(code, refused);
     }
-    chain?.noteAccepted(shown);
+    chain?.noteNotRevoked(shown);
     const certificate = chainResult?.certificate ?? shown;
     if (
       requireVerified &&

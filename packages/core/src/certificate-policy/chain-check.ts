@@ -3,7 +3,7 @@ import type { ClientCertificate } from '../certificate/client-certificate.js';
 import type { PathStatus, StatusChecker } from '../certificate-status/status-checker.js';
 import type { CertificateStatusSettings } from '../certificate-status/status-options.js';
 import type { ChainReasonCode } from '../chain/chain-reason.js';
-import type { AcceptedChain, ChainVerification } from '../chain/chain-verification.js';
+import type { ChainToAuthority, ChainVerification } from '../chain/chain-verification.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { createRefusal, type Reason } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
@@ -25,8 +25,8 @@ export type RefusedChainCode = ChainReasonCode | 'revoked' | 'authority_revoked'
 type NotGood = Exclude<PathStatus, { readonly state: 'good' }>;
 
 /** A path whose status is not good. */
-interface NotAccepted {
-  readonly chain: AcceptedChain;
+interface PathNotGood {
+  readonly chain: ChainToAuthority;
   readonly found: NotGood;
 }
 
@@ -107,8 +107,8 @@ export class ChainCheck {
     return !isKnown;
   }
 
-  /** Notes that a certificate is not revoked: that it was is over, such as a hold. */
-  noteAccepted({ thumbprint }: ClientCertificate): void {
+  /** Notes that a certificate is not refused as revoked: if it was before, that is over, such as a hold. */
+  noteNotRevoked({ thumbprint }: ClientCertificate): void {
     if (this.#revoked.size > 0) {
       this.#revoked.delete(thumbprint);
     }
@@ -128,7 +128,7 @@ export class ChainCheck {
   #prepare(
     rule: StatusRule,
     certificate: ClientCertificate,
-    { path }: AcceptedChain,
+    { path }: ChainToAuthority,
     avoided: Set<string>,
     now: number,
   ): Promise<void> | undefined {
@@ -143,12 +143,12 @@ export class ChainCheck {
   #judgeStatus(
     rule: StatusRule,
     certificate: ClientCertificate,
-    first: AcceptedChain,
+    first: ChainToAuthority,
     now: number,
   ): ChainResult {
     const avoided = new Set<string>();
-    let kept: NotAccepted | undefined;
-    for (let chain: AcceptedChain | undefined = first; chain !== undefined; ) {
+    let kept: PathNotGood | undefined;
+    for (let chain: ChainToAuthority | undefined = first; chain !== undefined; ) {
       const { path } = chain;
       const found = this.#statusOf(rule, path, now);
       if (found.state === 'good') {
@@ -169,7 +169,7 @@ export class ChainCheck {
   /** What becomes of a certificate without a path that is good. */
   #resultOf(
     { settings: { mode } }: StatusRule,
-    { certificate, path }: AcceptedChain,
+    { certificate, path }: ChainToAuthority,
     found: NotGood,
   ): ChainResult {
     const which = found.at === 0 ? 'it' : `the certificate ${path[found.at]?.thumbprint} above it`;
@@ -201,7 +201,7 @@ export class ChainCheck {
     found: PathStatus,
     avoided: Set<string>,
     now: number,
-  ): AcceptedChain | undefined {
+  ): ChainToAuthority | undefined {
     const above = found.state === 'good' ? undefined : path[placeToAvoid(found)];
     if (above === undefined || avoided.size >= MAX_OTHER_PATHS) {
       return undefined;

@@ -142,13 +142,13 @@ export class CrlSource implements StatusSource {
     authority: ChargedAuthority,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
-    const opening = this.openFiles(issuer);
+    const opening = this.openListsInFiles(issuer);
     return opening === undefined
       ? this.#loadPoints(certificate, issuer, authority, signers)
       : opening.then(() => this.#loadPoints(certificate, issuer, authority, signers));
   }
 
-  openFiles(issuer: PathCertificate): Promise<void> | undefined {
+  openListsInFiles(issuer: PathCertificate): Promise<void> | undefined {
     const opening = [issuer, ...this.#parts.othersOf(issuer)]
       .map((one) => this.#files?.open(one))
       .filter((wait) => wait !== undefined);

@@ -248,19 +248,19 @@ export function createStatusChecker(
       const anchor = path.at(-1);
       const needed = anchor === undefined ? [] : withSigners(path, anchor, crlSigners);
       // A list of a file counts as soon as it is there, also where a responder is asked first.
-      const openFiles = (): Promise<void>[] =>
+      const openListsInFiles = (): Promise<void>[] =>
         needed
-          .flatMap(([, issuer]) => sources.map((source) => source.openFiles?.(issuer)))
+          .flatMap(([, issuer]) => sources.map((source) => source.openListsInFiles?.(issuer)))
           .filter((wait) => wait !== undefined);
       const waiting = needed
         .map((link) => anchor && loadFrom(0, link, anchor, chargedAuthorityOf(path)))
         .filter((wait) => wait !== undefined)
-        .concat(openFiles());
+        .concat(openListsInFiles());
       if (waiting.length === 0) {
         return undefined;
       }
       // Other clients may have displaced an issuer while the list of another one was fetched.
-      const ready = Promise.all(waiting).then(() => Promise.all(openFiles()));
+      const ready = Promise.all(waiting).then(() => Promise.all(openListsInFiles()));
       return waitFor(ready, settings.timeout * sources.length);
     },
     statusOf(path, now) {

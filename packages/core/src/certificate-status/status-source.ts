@@ -50,10 +50,10 @@ export interface StatusSource {
     signers: AcceptedSigners,
   ): Promise<void> | undefined;
   /**
-   * Opens again what files say of an issuer, if it was dropped meanwhile. Returns what to wait for. The
-   * promise never rejects.
+   * Verifies and reads the lists of an issuer that files hold, unless this is done. Returns what to wait for.
+   * The promise never rejects.
    */
-  openFiles?(issuer: PathCertificate): Promise<void> | undefined;
+  openListsInFiles?(issuer: PathCertificate): Promise<void> | undefined;
   /**
    * What is known now.
    *

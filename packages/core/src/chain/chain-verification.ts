@@ -19,7 +19,7 @@ const MAX_SHARED = 1_000;
 const MAX_SHARED_SIZE = 8_388_608;
 
 /** A certificate whose chain leads to an authority. */
-export interface AcceptedChain {
+export interface ChainToAuthority {
   /** The certificate itself, whose chain counts as verified, with all that came with it. */
   readonly certificate: ClientCertificate;
   /** From it to the trust anchor. */
@@ -27,7 +27,7 @@ export interface AcceptedChain {
 }
 
 /** What a client certificate turned out to be. */
-export type ChainOutcome = AcceptedChain | ChainReason;
+export type ChainOutcome = ChainToAuthority | ChainReason;
 
 interface Entry {
   readonly outcome: ChainOutcome;
@@ -51,7 +51,7 @@ export class ChainVerification {
   /** An accepted path by the certificate that the source gave, a refusal by the one that was verified. */
   readonly #byObject = new WeakMap<ClientCertificate, Entry>();
   /** What `complete()` returned, by the path and the certificate that the source gave. */
-  readonly #completed = new WeakMap<AcceptedChain['path'], WeakMap<ClientCertificate, AcceptedChain>>();
+  readonly #completed = new WeakMap<ChainToAuthority['path'], WeakMap<ClientCertificate, ChainToAuthority>>();
   /**
    * By the thumbprint: a path leads to an authority whatever else a client sends. A resumed TLS session
    * has lost the intermediates: the clients of one authority must not remove the paths of another one, nor
@@ -158,7 +158,7 @@ export class ChainVerification {
    * Keeps another path for a certificate, which `outcomeWithout()` gave just now, and of which no
    * certificate is revoked. Returns what `complete()` does.
    */
-  keep(certificate: ClientCertificate, outcome: AcceptedChain): AcceptedChain {
+  keep(certificate: ClientCertificate, outcome: ChainToAuthority): ChainToAuthority {
     const entry = { outcome, generation: this.#generation, ...validityOf(outcome.path) };
     this.#accepted.set(certificate.thumbprint, entry);
     const complete = this.complete(certificate, outcome);
@@ -171,8 +171,8 @@ export class ChainVerification {
    * of the path. A route may have other authorities, whose path needs others of them, and so may this
    * policy once one of the path is revoked.
    */
-  complete(certificate: ClientCertificate, chain: AcceptedChain): AcceptedChain {
-    const ofPath = this.#completed.get(chain.path) ?? new WeakMap<ClientCertificate, AcceptedChain>();
+  complete(certificate: ClientCertificate, chain: ChainToAuthority): ChainToAuthority {
+    const ofPath = this.#completed.get(chain.path) ?? new WeakMap<ClientCertificate, ChainToAuthority>();
     this.#completed.set(chain.path, ofPath);
     const origin = originOf(certificate);
     const complete = ofPath.get(origin) ?? withSent(chain, certificate);
@@ -270,7 +270,7 @@ export class ChainVerification {
     if ('why' in found) {
       const pools = [parts.anchors, ...parts.intermediates];
       const looked = [leaf, ...pools.flatMap((pool) => [...pool.values()].flat())];
-      return { outcome: found, generation, ...sameValidity(looked, now) };
+      return { outcome: found, generation, ...spanOfRefusal(looked, now) };
     }
     const path = found.path.map((one, at) => (at === 0 ? one : this.#share(one)));
     // Not what the client sent with it: that may be much, and nothing of the path.
@@ -287,7 +287,7 @@ function originOf(certificate: ClientCertificate): ClientCertificate {
   return origins.get(certificate) ?? certificate;
 }
 
-function withSent(chain: AcceptedChain, sent: ClientCertificate): AcceptedChain {
+function withSent(chain: ChainToAuthority, sent: ClientCertificate): ChainToAuthority {
   const { certificate, path } = chain;
   const { der } = certificate;
   const origin = originOf(sent);
@@ -360,7 +360,7 @@ const always = { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY } 
  * While none of the certificates becomes valid, a certificate that was refused still is: to look again
  * would cost the same work.
  */
-function sameValidity(certificates: readonly PathCertificate[], now: number): Pick<Entry, 'from' | 'to'> {
+function spanOfRefusal(certificates: readonly PathCertificate[], now: number): Pick<Entry, 'from' | 'to'> {
   let from = Number.NEGATIVE_INFINITY;
   let to = Number.POSITIVE_INFINITY;
   for (const { notBefore, notAfter } of certificates) {

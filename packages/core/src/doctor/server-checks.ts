@@ -46,7 +46,7 @@ export async function checkServer(
       {
         ...issuer,
         clockTolerance: settings.clockTolerance,
-        mustBind: true,
+        mustBindToCertificate: true,
         permittedAlgorithms: settings.profile?.algorithms,
       },
       (code, message) => {

@@ -116,7 +116,7 @@ export class AuthorizationAbortSignals {
       // A watcher from before hears of each revocation since then. A stream that has its token checked
       // again and again must not add one each time.
       if (request.addKeys(this.#revocations.keysOf(watched))) {
-        request.endOn(
+        request.releaseAtEnd(
           this.#revocations.watch(watched, turn, (code) => request.abort(new RequestRefused(code))),
         );
       }
@@ -162,7 +162,7 @@ class OpenRequest {
   }
 
   endWith(req: NodeRequest): void {
-    this.endOn(endWithRequest(req, () => this.end()));
+    this.releaseAtEnd(endWithRequest(req, () => this.end()));
   }
 
   noteFollowed(tokenClaims: TokenClaims): void {
@@ -184,7 +184,7 @@ class OpenRequest {
   }
 
   /** Calls `release` when the request ends, or now if it has ended. */
-  endOn(release: () => void): void {
+  releaseAtEnd(release: () => void): void {
     if (this.#isEnded) {
       release();
     } else {
@@ -217,7 +217,7 @@ class OpenRequest {
       ).unref();
     };
     schedule();
-    this.endOn(() => clearTimeout(timer));
+    this.releaseAtEnd(() => clearTimeout(timer));
   }
 
   abort(reason: RequestRefused): void {
