@@ -359,8 +359,8 @@ export class CrlSource implements StatusSource {
   /**
    * Of each kind the newest list counts, wherever it is from. A current full list that names the certificate
    * revokes it. An expired list or a delta list that names it revokes it, too, unless newer current lists by
-   * the same key clear it for every reason. A delta list proves no certificate good, nor
-   * does a list for which `explainNoProof()` gives a reason.
+   * the same key clear it for every reason. Two kinds of lists prove no certificate good: delta lists, and
+   * lists for which `explainNoProof()` gives a reason.
    */
   #judge(
     certificate: PathCertificate,
