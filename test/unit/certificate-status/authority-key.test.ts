@@ -3,9 +3,9 @@
 import { describe, expect, it } from 'vitest';
 import {
   authorityKeyOf,
-  chargedAuthorityNamed,
-  chargedAuthorityOf,
-  ownerOf,
+  quotaOwnerNamed,
+  quotaOwnerOf,
+  quotaOwnerOfLists,
 } from '../../../packages/core/src/certificate-status/authority-key.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { commonName } from '../../support/written-der.js';
@@ -46,9 +46,9 @@ describe('of a path', () => {
   it('the authority right below the trust anchor asks, by whichever certificate', () => {
     const anchor = authorityKeyOf(root.certificate);
     const name = `${anchor} ${authorityKeyOf(authority.certificate)}`;
-    expect(chargedAuthorityOf(pathOf(authority.certificate, root.certificate))).toEqual({ name, anchor });
+    expect(quotaOwnerOf(pathOf(authority.certificate, root.certificate))).toEqual({ name, anchor });
     const byOther = authorityKeyOf(otherRoot.certificate);
-    expect(chargedAuthorityOf(pathOf(crossed, otherRoot.certificate))).toEqual({
+    expect(quotaOwnerOf(pathOf(crossed, otherRoot.certificate))).toEqual({
       name: `${byOther} ${authorityKeyOf(authority.certificate)}`,
       anchor: byOther,
     });
@@ -56,18 +56,18 @@ describe('of a path', () => {
 
   it('the trust anchor asks if it has no authority below, and for what it says itself', () => {
     const anchor = authorityKeyOf(root.certificate);
-    expect(chargedAuthorityOf([leaf, root.certificate])).toEqual({ name: anchor, anchor });
-    const charged = chargedAuthorityOf(pathOf(authority.certificate, root.certificate));
-    expect(ownerOf(root.certificate, charged)).toEqual({ name: anchor, anchor });
-    expect(ownerOf(lower.certificate, charged)).toEqual(charged);
+    expect(quotaOwnerOf([leaf, root.certificate])).toEqual({ name: anchor, anchor });
+    const owner = quotaOwnerOf(pathOf(authority.certificate, root.certificate));
+    expect(quotaOwnerOfLists(root.certificate, owner)).toEqual({ name: anchor, anchor });
+    expect(quotaOwnerOfLists(lower.certificate, owner)).toEqual(owner);
     const renewed = againOf(root, writeAuthority({ name: commonName('root') }));
-    expect(ownerOf(renewed, charged)).toEqual({ name: anchor, anchor });
+    expect(quotaOwnerOfLists(renewed, owner)).toEqual({ name: anchor, anchor });
   });
 
   it('the name of the authority says which trust anchor it has', () => {
     for (const path of [pathOf(authority.certificate, root.certificate), [leaf, root.certificate]]) {
-      const charged = chargedAuthorityOf(path);
-      expect(chargedAuthorityNamed(charged.name)).toEqual(charged);
+      const owner = quotaOwnerOf(path);
+      expect(quotaOwnerNamed(owner.name)).toEqual(owner);
     }
   });
 });

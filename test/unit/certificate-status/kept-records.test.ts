@@ -31,7 +31,7 @@ const mostLists = 1_000;
 const mostSizes = 16;
 
 /** As in `status-checker.ts`: the authority right below the trust anchor, or the anchor itself. */
-interface Charged {
+interface Owner {
   readonly name: string;
   readonly anchor: string;
 }
@@ -39,7 +39,7 @@ interface Charged {
 interface Client {
   readonly certificate: Written;
   readonly issuer: Written;
-  readonly charged: Charged;
+  readonly owner: Owner;
 }
 
 function start({ maxSize = defaultSettings.maxSize } = {}) {
@@ -72,8 +72,8 @@ function start({ maxSize = defaultSettings.maxSize } = {}) {
     reports,
     answers,
     source,
-    load: ({ certificate, issuer, charged }: Client) =>
-      source.prepare(certificate.certificate, issuer.certificate, charged, signers),
+    load: ({ certificate, issuer, owner }: Client) =>
+      source.prepare(certificate.certificate, issuer.certificate, owner, signers),
     answerTo,
     stateOf: (of: Client) => answerTo(of).state,
   };
@@ -85,7 +85,7 @@ const honestUri = 'http://crl.example/a';
 const client: Client = {
   certificate: writeCertificate({ issuer: honest, extensions: [pointsAt(point(honestUri))] }),
   issuer: honest,
-  charged: { name: 'honest', anchor: 'honest root' },
+  owner: { name: 'honest', anchor: 'honest root' },
 };
 
 interface HonestClient {
@@ -103,14 +103,14 @@ function honestClients(count: number): HonestClient[] {
 }
 
 /** Certificates that name so many lists together, each by its points and their URIs. */
-function flood(count: number, charged: Charged, [points, uris] = [8, 4]): Client[] {
+function flood(count: number, owner: Owner, [points, uris] = [8, 4]): Client[] {
   let named = 0;
   return Array.from({ length: Math.ceil(count / (points * uris)) }, () => {
     const all = Array.from({ length: points }, () =>
       sequence(pointName(...Array.from({ length: uris }, () => `http://crl.example/b${named++}`))),
     );
     const certificate = writeCertificate({ issuer: hostile, extensions: [pointsAt(...all)] });
-    return { certificate, issuer: hostile, charged };
+    return { certificate, issuer: hostile, owner };
   });
 }
 
@@ -127,7 +127,7 @@ describe('a fetched list', () => {
       'many authorities below another trust anchor',
       flood(mostLists + 100, below, [1, 1]).map((one, index) => ({
         ...one,
-        charged: { ...below, name: `hostile ${index}` },
+        owner: { ...below, name: `hostile ${index}` },
       })),
     ],
   ])('stays, whatever lists the certificates of %s name', async (_, others) => {
@@ -148,8 +148,8 @@ describe('a fetched list', () => {
     answers.set(honestUri, arrival.promise);
     const waiting = load(client);
     // Also those of its own authority.
-    for (const charged of [below, client.charged]) {
-      for (const one of flood(2 * mostLists, charged)) {
+    for (const owner of [below, client.owner]) {
+      for (const one of flood(2 * mostLists, owner)) {
         await load(one);
       }
     }
@@ -176,7 +176,7 @@ describe('a fetched list', () => {
       return {
         certificate: writeCertificate({ issuer: hostile, extensions }),
         issuer: hostile,
-        charged: below,
+        owner: below,
       };
     });
     for (const one of others) {
@@ -210,9 +210,9 @@ describe('a fetched list', () => {
     const { answers, load, stateOf } = start();
     answers.set(honestUri, writeList(honest));
     const anchor = authorityKeyOf(honest.certificate);
-    const charged = { name: 'hostile', anchor };
-    await load({ ...client, charged });
-    for (const one of flood(2 * mostLists, charged)) {
+    const owner = { name: 'hostile', anchor };
+    await load({ ...client, owner });
+    for (const one of flood(2 * mostLists, owner)) {
       await load(one);
     }
     expect(stateOf(client)).toBe('good');
@@ -276,10 +276,10 @@ describe('a fetched list', () => {
     const list = writeList(honest);
     const { asked, answers, load, stateOf } = start({ maxSize: list.length });
     answers.set(honestUri, list);
-    await load({ ...client, charged: below });
+    await load({ ...client, owner: below });
     for (const { one, uri } of honestClients(3 * mostSizes)) {
       answers.set(uri, list);
-      await load({ ...one, charged: below });
+      await load({ ...one, owner: below });
     }
     expect(stateOf(client)).toBe('unknown');
     const { length } = asked;
@@ -301,31 +301,31 @@ describe('a fetched list', () => {
 });
 
 describe('when a dropped list was fetched last', () => {
-  it.each<[string, (index: number) => Charged]>([
+  it.each<[string, (index: number) => Owner]>([
     ['another authority below its trust anchor', () => ({ name: 'hostile', anchor: 'honest root' })],
     [
       'many authorities below another trust anchor',
       (index) => ({ name: `hostile ${index}`, anchor: 'hostile root' }),
     ],
-  ])('is remembered, however many lists of %s are dropped', (_title, chargedOf) => {
+  ])('is remembered, however many lists of %s are dropped', (_title, ownerOf) => {
     const records = new KeptRecords({ count: 2, bytes: Number.POSITIVE_INFINITY, dropped: 20 });
     let now = 0;
-    const addOne = (key: string, charged: Charged) => {
+    const addOne = (key: string, owner: Owner) => {
       now += 1;
       const record = { attemptedAt: now, close: () => undefined };
-      records.add(key, charged, record);
+      records.add(key, owner, record);
       records.resize(key, record, 0);
     };
     for (const key of ['one', 'two', 'three']) {
-      addOne(key, client.charged);
+      addOne(key, client.owner);
     }
     for (let index = 0; index < 100; index += 1) {
-      addOne(`${index}`, chargedOf(index));
+      addOne(`${index}`, ownerOf(index));
     }
-    expect(records.droppedAt('one', client.charged)).toBe(1);
-    expect(records.droppedAt('one', chargedOf(0))).toBeUndefined();
-    expect(records.droppedAt('2', chargedOf(2))).toBeUndefined();
-    expect(records.droppedAt('97', chargedOf(97))).toBe(3 + 98);
+    expect(records.lastAttemptOfDropped('one', client.owner)).toBe(1);
+    expect(records.lastAttemptOfDropped('one', ownerOf(0))).toBeUndefined();
+    expect(records.lastAttemptOfDropped('2', ownerOf(2))).toBeUndefined();
+    expect(records.lastAttemptOfDropped('97', ownerOf(97))).toBe(3 + 98);
   });
 });
 
@@ -360,15 +360,15 @@ describe('an answer of an OCSP responder', () => {
     const answerWith = (next: typeof answer) => {
       answer = next;
     };
-    const load = () => source.prepare(good, honest.certificate, client.charged);
+    const load = () => source.prepare(good, honest.certificate, client.owner);
     const stateOf = () => source.answer(good, honest.certificate, Date.now()).state;
     /** One client after another. Returns what is known of each. */
-    const comeMany = async (charged: Charged) => {
+    const comeMany = async (owner: Owner) => {
       const clients = Array.from({ length: mostAnswers + 10 }, (_, at) =>
         Object.create(hostileClient, { thumbprint: { value: `hostile ${at}` } }),
       );
       for (const one of clients) {
-        await source.prepare(one, hostile.certificate, charged);
+        await source.prepare(one, hostile.certificate, owner);
       }
       return () =>
         clients.filter((one) => {
@@ -397,7 +397,7 @@ describe('an answer of an OCSP responder', () => {
     answerWith(arrival.promise);
     const waiting = load();
     answerWith(undefined);
-    await comeMany(client.charged);
+    await comeMany(client.owner);
     arrival.resolve(writeOcsp(good, honest));
     await waiting;
     expect(stateOf()).toBe('good');

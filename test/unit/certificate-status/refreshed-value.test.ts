@@ -5,7 +5,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 /** Seconds. */
-const interval = 100;
+const longestPause = 100;
 
 function refreshed(until = () => Date.now() + 86_400_000) {
   const counts = { asked: 0, changes: 0, failures: 0 };
@@ -19,7 +19,7 @@ function refreshed(until = () => Date.now() + 86_400_000) {
       return state.value;
     },
     until,
-    interval,
+    longestPause,
     onChange: () => {
       counts.changes += 1;
     },
@@ -45,7 +45,7 @@ describe('a refreshed value', () => {
     const { value, counts, state } = refreshed();
     await value.use();
     state.value = 2;
-    await pass(interval);
+    await pass(longestPause);
     expect(value.use()).toBeUndefined();
     expect([value.value, counts.asked, counts.changes]).toEqual([2, 2, 2]);
     value.close();
@@ -81,7 +81,7 @@ describe('a refreshed value', () => {
     await pass(60);
     const { asked } = counts;
     expect([3, 4]).toContain(asked);
-    await pass(5 * interval);
+    await pass(5 * longestPause);
     expect(counts.asked).toBe(asked);
     const waiting = value.use();
     expect(waiting).toBeInstanceOf(Promise);
@@ -96,7 +96,7 @@ describe('a refreshed value', () => {
     await pass(100);
     const { asked } = counts;
     expect([3, 4]).toContain(asked);
-    await pass(5 * interval);
+    await pass(5 * longestPause);
     expect(counts.asked).toBe(asked);
     value.close();
   });
@@ -108,7 +108,7 @@ describe('a refreshed value', () => {
     await pass(10);
     expect(value.use()).toBeUndefined();
     expect(counts.asked).toBeGreaterThan(2);
-    await pass(2 * interval);
+    await pass(2 * longestPause);
     expect(value.use()).toBeUndefined();
     value.close();
   });
@@ -116,20 +116,20 @@ describe('a refreshed value', () => {
   it('is not refreshed once it is used no more, and then waited for', async () => {
     const { value, counts } = refreshed();
     await value.use();
-    await pass(20 * interval);
+    await pass(20 * longestPause);
     const { asked } = counts;
     expect(asked).toBeLessThan(6);
-    await pass(20 * interval);
+    await pass(20 * longestPause);
     expect(counts.asked).toBe(asked);
     await value.use();
     expect(counts.asked).toBe(asked + 1);
     value.close();
   });
 
-  it('that was not used for three intervals is waited for, though it is not two intervals old', async () => {
+  it('that was not used for three pauses is waited for, though it is not two of the longest pauses old', async () => {
     const { value, counts } = refreshed();
     await value.use();
-    await pass(4.4 * interval);
+    await pass(4.4 * longestPause);
     const { asked } = counts;
     const waiting = value.use();
     expect(waiting).toBeInstanceOf(Promise);
@@ -142,7 +142,7 @@ describe('a refreshed value', () => {
     const { value, counts, state } = refreshed();
     await value.use();
     state.fails = true;
-    await pass(interval);
+    await pass(longestPause);
     expect(value.use()).toBeUndefined();
     expect([value.value, value.failure, counts.failures]).toEqual([
       1,
@@ -154,7 +154,7 @@ describe('a refreshed value', () => {
     expect([6, 7]).toContain(counts.asked);
     expect(counts.failures).toBe(1);
     state.fails = false;
-    await pass(interval);
+    await pass(longestPause);
     expect(value.failure).toBeUndefined();
     value.close();
   });
@@ -163,7 +163,7 @@ describe('a refreshed value', () => {
     const { value, counts } = refreshed();
     await value.use();
     value.close();
-    await pass(10 * interval);
+    await pass(10 * longestPause);
     expect(value.use()).toBeUndefined();
     expect([counts.asked, vi.getTimerCount()]).toEqual([1, 0]);
   });

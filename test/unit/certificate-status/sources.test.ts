@@ -82,7 +82,7 @@ function world(
 }
 
 const authority = writeAuthority();
-const charged = { name: 'authority', anchor: 'anchor' };
+const owner = { name: 'authority', anchor: 'anchor' };
 /** Another authority certifies the key of the authority, and does not say that it may sign lists. */
 const crossed = writeAuthority({
   issuer: writeAuthority({ name: commonName('other authority') }),
@@ -107,7 +107,7 @@ describe('an OCSP responder', () => {
     const status = (of: Written = leaf, by: Written = authority) =>
       source.answer(of.certificate, by.certificate, Date.now());
     const load = (of: Written = leaf, by: Written = authority) =>
-      source.prepare(of.certificate, by.certificate, charged);
+      source.prepare(of.certificate, by.certificate, owner);
     return { source, status, load, ...rest };
   }
 
@@ -148,7 +148,7 @@ describe('an OCSP responder', () => {
     const { source, status, load, asked, answers } = start();
     const slow = deferred<Uint8Array>();
     answers.set(url, slow.promise);
-    const other = source.prepare(leaf.certificate, authority.certificate, { ...charged, name: 'other' });
+    const other = source.prepare(leaf.certificate, authority.certificate, { ...owner, name: 'other' });
     answers.set(url, answer({ status: 'revoked', thisUpdate: Date.now() - 60_000 }));
     await load();
     expect(asked.map(([, given]) => given.authority)).toEqual(['other', 'authority']);
@@ -297,7 +297,7 @@ describe('an OCSP responder', () => {
         answers.set(url, given);
         await load();
         several.answers.set(url, given);
-        await several.source.prepare(leaf.certificate, authority.certificate, { ...charged, name: said });
+        await several.source.prepare(leaf.certificate, authority.certificate, { ...owner, name: said });
         vi.advanceTimersByTime(2 * interval);
       }
       expect(status()).toMatchObject({ state });
@@ -468,7 +468,7 @@ describe('a revocation list at a URI', () => {
     const status = (of: Written = leaf) =>
       source.answer(of.certificate, authority.certificate, Date.now(), signedBy());
     const load = (of: Written = leaf) =>
-      source.prepare(of.certificate, authority.certificate, charged, signedBy());
+      source.prepare(of.certificate, authority.certificate, owner, signedBy());
     return { source, status, load, ...rest };
   }
 
@@ -513,7 +513,7 @@ describe('a revocation list at a URI', () => {
     const { source, status, load, asked, answers } = start();
     const slow = deferred<Uint8Array>();
     answers.set(uri, slow.promise);
-    const by = { ...charged, name: 'other' };
+    const by = { ...owner, name: 'other' };
     const other = source.prepare(leaf.certificate, authority.certificate, by, signedBy());
     answers.set(uri, list({ revoked: [[7]], thisUpdate: Date.now() - 60_000 }));
     await load();
@@ -549,7 +549,7 @@ describe('a revocation list at a URI', () => {
   it('of two of one time, fetched for two authorities, counts if it revokes', async () => {
     const { source, status, load, answers } = start();
     answers.set(uri, list({ revoked: [[7]] }));
-    const by = { ...charged, name: 'other' };
+    const by = { ...owner, name: 'other' };
     await source.prepare(leaf.certificate, authority.certificate, by, signedBy());
     answers.set(uri, list());
     await load();
@@ -607,7 +607,7 @@ describe('a revocation list at a URI', () => {
       const load = async (given: Uint8Array) => {
         vi.advanceTimersByTime(2 * interval);
         rest.answers.set(uri, given);
-        await source.prepare(leaf.certificate, authority.certificate, charged, signedBy());
+        await source.prepare(leaf.certificate, authority.certificate, owner, signedBy());
       };
       const statusBy = (signers: AcceptedSigners) =>
         source.answer(leaf.certificate, authority.certificate, Date.now(), signers);

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { comparableKey } from '../chain/comparable-key.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
-import type { ChargedAuthority } from './status-source.js';
+import type { QuotaOwner } from './status-source.js';
 
 /**
- * Returns what tells an authority from others: a hash of its name and its key. One that was renewed, or that
- * several authorities above it certify, has several certificates for them. A client chooses which one it
- * sends.
+ * Returns a key that identifies an authority: a hash of its name and its public key. An authority that was
+ * renewed, or that several authorities above it certify, has several certificates with this name and key. A
+ * client chooses which of them it sends.
  */
 export function authorityKeyOf({
   subjectName,
@@ -16,28 +16,30 @@ export function authorityKeyOf({
 }
 
 /**
- * The authority whose share the questions about a path use up: the one right below the trust anchor, with
- * which those below it share, or the anchor itself if it has none below. An authority that several anchors
- * certify has a share for each of them.
+ * Returns the authority whose quota pays for the requests about a path: the one right below the trust anchor,
+ * which all authorities below it share, or the anchor itself if the path has no authority below it. An
+ * authority that several anchors certify has a quota for each of them.
  */
-export function chargedAuthorityOf(path: readonly PathCertificate[]): ChargedAuthority {
+export function quotaOwnerOf(path: readonly PathCertificate[]): QuotaOwner {
   const last = path.at(-1);
   const anchor = last === undefined ? '' : authorityKeyOf(last);
   const below = path.length > 2 ? path.at(-2) : undefined;
   return { name: below === undefined ? anchor : `${anchor} ${authorityKeyOf(below)}`, anchor };
 }
 
-/** Returns the charged authority that has this name, which begins with that of its trust anchor. */
-export function chargedAuthorityNamed(name: string): ChargedAuthority {
+/** Returns the quota owner that has this name. The name begins with that of the trust anchor. */
+export function quotaOwnerNamed(name: string): QuotaOwner {
   const [anchor = name] = name.split(' ', 1);
   return { name, anchor };
 }
 
 /**
- * The authority whose share the lists of an issuer use up. A trust anchor is charged for its own, which
- * all authorities below it need: the first of these must not hold up the others.
+ * Returns the authority whose quota pays for the lists of an issuer. The lists of a trust anchor count for
+ * the anchor itself: all authorities below it need them, and the first that asks must not delay the others.
+ *
+ * @param owner the quota owner of the path
  */
-export function ownerOf(issuer: PathCertificate, charged: ChargedAuthority): ChargedAuthority {
-  const { anchor } = charged;
-  return authorityKeyOf(issuer) === anchor ? { name: anchor, anchor } : charged;
+export function quotaOwnerOfLists(issuer: PathCertificate, owner: QuotaOwner): QuotaOwner {
+  const { anchor } = owner;
+  return authorityKeyOf(issuer) === anchor ? { name: anchor, anchor } : owner;
 }

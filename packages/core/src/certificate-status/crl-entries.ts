@@ -16,7 +16,7 @@ const MAX_EXTENSIONS = 16;
 /** Milliseconds for which the entries of a list are read before other work runs. */
 const SLICE = 10;
 
-/** The clock is read once for so many entries. */
+/** The clock is read once per this many entries. */
 const ENTRIES_PER_LOOK = 1_024;
 
 /** The last byte of 2.5.29.x. */
@@ -28,9 +28,9 @@ const extension = {
 } as const;
 
 /**
- * The entries of a revocation list. The bytes of the list hold the serial numbers, and a table
- * holds where each entry begins: four bytes for an entry and its free neighbours, in place of an
- * object.
+ * The entries of a revocation list. The bytes of the list hold the serial numbers, and a hash table holds
+ * where each entry begins. It has slots of four bytes, some of them free, instead of an object for each
+ * entry.
  */
 export class CrlEntries {
   readonly #bytes: Uint8Array;
@@ -45,8 +45,8 @@ export class CrlEntries {
   }
 
   /**
-   * Reads the entries between two places in the bytes of a list. Resolves with why not for a list
-   * that must not be used. Lets other work run meanwhile.
+   * Reads the entries between two places in the bytes of a list. Resolves with the reason if the list must
+   * not be used. Lets other work run meanwhile.
    */
   static async read(bytes: Uint8Array, from: number, to: number): Promise<CrlEntries | StatusReason> {
     const entries = new CrlEntries(bytes, to - from);
@@ -125,8 +125,8 @@ export class CrlEntries {
         return fault;
       }
     }
-    // Of entries with one serial number the first counts. If each took a slot, each further one would have to
-    // pass all of them.
+    // The first of the entries with one serial number counts. If each of them took a slot, adding one more
+    // would have to pass all of their slots.
     const slot = this.#slotOf(comparableSerial(serial));
     if (slot === undefined) {
       return unreadable;

@@ -19,7 +19,7 @@ const BEGIN = '-----BEGIN X509 CRL-----';
 
 const block = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/g;
 
-/** Reads a file in PEM or DER. Returns why not for one that is cut off, or in which no list can be used. */
+/** Reads a file in PEM or DER. Returns the reason if it is cut off, or if no list in it can be used. */
 export function readCrlFile(content: Buffer, maxSize: number): CrlFileContent | { readonly why: string } {
   const text = content.includes('-----BEGIN ') ? content.toString('latin1') : undefined;
   const lists =

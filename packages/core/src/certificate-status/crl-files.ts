@@ -22,10 +22,13 @@ const LOOK_INTERVAL = 5;
 const MAX_ISSUERS = 1_000;
 const MAX_ISSUERS_SIZE = 8_388_608;
 
-/** Kept lists of one file: so many at most, or one for each that can't be used if these are more. */
+/** Kept lists of one file at most. One for each unusable list of the file is kept in any case. */
 const MAX_KEPT = 100;
 
-/** Kept lists of one file take so many times `maxSize` at most, or are one for each that can't be used. */
+/**
+ * Kept lists of one file take at most this many times `maxSize`. One for each unusable list of the file is
+ * kept in any case.
+ */
 const KEPT_OF_MAX_SIZE = 4;
 
 export interface CrlFileRules {
@@ -52,8 +55,8 @@ export function isUsable(list: OpenedCrl): list is Crl {
 interface ListsOfFile {
   readonly heads: readonly CrlHead[];
   /**
-   * Lists that the file held before, while it holds one of their issuer that can't be used. Such a list is
-   * dropped once a newer one of its kind, signed by its signer's key, is open, or there are too many.
+   * Lists that the file held before, kept while the file holds an unusable list of the same issuer. A kept
+   * list is dropped when a newer list of the same kind and key was opened, or when too many are kept.
    */
   readonly kept: readonly CrlHead[];
   /** How many lists of the file can't be used. */
@@ -77,8 +80,8 @@ export class CrlFiles {
   /** Counts the times that files were read. */
   #version = 0;
   /**
-   * What each key has signed, by `comparableKey()`. A list is dropped with its head alone: the issuers that
-   * clients send, however many, drop none.
+   * For each head, the lists that were opened, by the `comparableKey()` of the key that signed them. An entry
+   * goes only when its head goes, never because clients send many issuers.
    */
   #usable = new Map<CrlHead, Map<string, Crl>>();
   /** By `keyOf()` of the issuer. */
@@ -90,7 +93,7 @@ export class CrlFiles {
   readonly #opening = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** Reads the files. Throws `ConfigurationError` for one that can't be read, or is none of lists. */
+  /** Reads the files. Throws `ConfigurationError` for a file that can't be read, or that holds no list. */
   constructor(rules: CrlFileRules) {
     this.#rules = rules;
     this.#files = new Map(
@@ -115,7 +118,7 @@ export class CrlFiles {
     return started;
   }
 
-  /** The lists of an issuer. Those that `open()` has opened stay, even if the issuer is dropped meanwhile. */
+  /** Returns the lists of an issuer. Lists that `open()` has opened stay, even if the issuer is forgotten. */
   listsOf(issuer: PathCertificate): ListsOfIssuer {
     const opened = this.#opened.get(keyOf(issuer));
     if (opened !== undefined) {
@@ -234,8 +237,9 @@ export class CrlFiles {
       }
     }
     if (changed.length > 0) {
-      // The old lists are used until the new ones are open. An issuer that has signed none is looked at when
-      // it is needed again: there may be many of the name of an authority, each with a key of its own.
+      // The old lists are used until the new ones are open. The lists of an issuer that has signed none of
+      // them are opened when they are needed again: many issuers may have the name of one authority, each
+      // with a key of its own.
       const names = this.#opened.size > 0 ? this.#byName.namesOf(changed) : new Set();
       for (const [key, { issuer, lists }] of [...this.#opened.entries()]) {
         if (!names.has(issuer.subjectName)) {
@@ -287,8 +291,8 @@ export class CrlFiles {
   }
 
   /**
-   * Resolves with a function that says of a list whether one that can't be used is of its issuer, and may be
-   * its next one. If the issuer of an unusable list can't be read, it may be any.
+   * Resolves with a function that returns whether one of the unusable lists may be the successor of a list,
+   * as both have the same issuer. An unusable list whose issuer can't be read may be that of any issuer.
    */
   async #matchIssuers(unusable: readonly UnusableList[]): Promise<(head: CrlHead) => boolean> {
     const isLoaded = await x509.load().then(

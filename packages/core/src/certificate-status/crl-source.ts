@@ -3,7 +3,7 @@ import { comparableKey } from '../chain/comparable-key.js';
 import { extensionOf, pathExtensionIds, readBasicConstraints } from '../chain/extension-values.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { redactUrl } from '../shared/shown-url.js';
-import { authorityKeyOf, ownerOf } from './authority-key.js';
+import { authorityKeyOf, quotaOwnerOfLists } from './authority-key.js';
 import { type Crl, lacksCrlSign, mayProve, openCrlByAny, readCrlHead } from './crl.js';
 import { CrlFiles, isUsable } from './crl-files.js';
 import { coveredReasons } from './crl-scope.js';
@@ -23,7 +23,7 @@ import {
 } from './status-reason.js';
 import type {
   AcceptedSigners,
-  ChargedAuthority,
+  QuotaOwner,
   SignerWeight,
   SourceParts,
   StatusAnswer,
@@ -33,21 +33,21 @@ import type {
 /** Lists that are kept, each for the issuer that signed it, and those that could not be fetched. */
 const MAX_LISTS = 1_000;
 
-/** All of them take so many times `maxSize` at most. */
+/** Kept lists take at most this many times `maxSize` together. */
 const LISTS_OF_MAX_SIZE = 16;
 
-/** Dropped lists of which it is remembered when they were fetched last. */
+/** Dropped lists whose last attempt is remembered. */
 const MAX_DROPPED = 10_000;
 
 /**
- * Lists by one key, of different kinds, that are kept for one place. An authority publishes one there, and
- * anybody on the way can send others of that authority.
+ * Lists by one key, of different kinds, that are kept for one URI. An authority publishes one list there, and
+ * an attacker on the way can send other lists of that authority.
  */
 const MAX_KINDS = 8;
 
 /**
- * After so many requests with the ETag of its list one without it follows: the ETag may not be that of the
- * list, as anybody on the way may have exchanged one of both.
+ * After this many requests with the ETag of the kept list, the next one has none: an attacker on the way may
+ * have replaced the list or its ETag, so that the two do not belong together.
  */
 const MAX_WITH_ETAG = 3;
 
@@ -93,13 +93,13 @@ const dropped: StatusReason = {
     `${LISTS_OF_MAX_SIZE} times maxSize together, and is fetched again ${LEAST_PAUSE} s after the last time`,
 };
 
-/** What was fetched from one place. */
+/** What was fetched from one URI. */
 interface FetchedLists {
   readonly etag: string | undefined;
   readonly latest: Crl;
   /**
-   * The newest list of each kind by each key that has signed one. A list of another kind says nothing about
-   * what this one says. Whether another key counts is found out when its list is used.
+   * The newest list of each kind, by each key that has signed one: lists of different kinds do not replace
+   * one another. What a list of another key counts for is found out when the list is used.
    */
   readonly lists: readonly Crl[];
 }
@@ -110,7 +110,8 @@ export class CrlSource implements StatusSource {
   readonly #files: CrlFiles | undefined;
   /**
    * A list is about the name and the key of its issuer, whichever certificate of the issuer a client sends.
-   * Each authority that needs it has its own record, which is fetched in its turn. The newest counts for all.
+   * Each authority that needs a list has a record of its own, which is fetched within its own quota. The
+   * newest list counts for all.
    */
   readonly #fetched: KeptRecords<RefreshedValue<FetchedLists>>;
   readonly #points = new WeakMap<PathCertificate, DistributionPoints>();
@@ -139,7 +140,7 @@ export class CrlSource implements StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: ChargedAuthority,
+    authority: QuotaOwner,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
     const opening = this.openListsInFiles(issuer);
@@ -194,7 +195,10 @@ export class CrlSource implements StatusSource {
     this.#fetched.clear();
   }
 
-  /** What else is in the files is of another key, or can't be used. */
+  /**
+   * Returns the lists in the files that other certificates of the issuer have signed. Leaves out lists by
+   * other keys, lists that can't be used, and those that count for nothing.
+   */
   #listsInFilesBySigners(issuer: PathCertificate, weights: ListWeights): Crl[] {
     const others = this.#files === undefined ? [] : this.#parts.othersOf(issuer);
     return others
@@ -227,7 +231,7 @@ export class CrlSource implements StatusSource {
   #loadPoints(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: ChargedAuthority,
+    authority: QuotaOwner,
     signers: AcceptedSigners,
   ): Promise<void> | undefined {
     const weights = this.#weightsFor(issuer, signers);
@@ -254,7 +258,7 @@ export class CrlSource implements StatusSource {
     issuer: PathCertificate,
     points: DistributionPoints,
     uris: readonly string[],
-    authority: ChargedAuthority,
+    authority: QuotaOwner,
   ): Promise<void> | undefined {
     for (const [index, uri] of uris.entries()) {
       const record = this.#recordOf(issuer, points, uri, authority);
@@ -276,17 +280,17 @@ export class CrlSource implements StatusSource {
     issuer: PathCertificate,
     points: DistributionPoints,
     uri: string,
-    authority: ChargedAuthority,
+    authority: QuotaOwner,
   ): RefreshedValue<FetchedLists> {
     const key = keyOf(issuer, uri);
-    const owner = ownerOf(issuer, authority);
+    const owner = quotaOwnerOfLists(issuer, authority);
     const known = this.#fetched.get(key, owner);
     if (known !== undefined) {
       return known;
     }
     const { settings, onChange, report } = this.#parts;
     let withEtag = 0;
-    const attemptedAt = this.#fetched.droppedAt(key, owner);
+    const attemptedAt = this.#fetched.lastAttemptOfDropped(key, owner);
     const failure = reasonAbout(`the revocation list ${redactUrl(uri)}`, dropped);
     const record = new RefreshedValue<FetchedLists>({
       ask: async (previous, urgency) => {
@@ -297,7 +301,7 @@ export class CrlSource implements StatusSource {
         return fetched;
       },
       until: ({ latest }) => latest.nextUpdate,
-      interval: settings.refreshInterval,
+      longestPause: settings.refreshInterval,
       dropped: attemptedAt === undefined ? undefined : { attemptedAt, failure },
       onChange: () => {
         this.#fetched.resize(key, record, sizeOf(record));
@@ -350,7 +354,7 @@ export class CrlSource implements StatusSource {
     const lists = previous?.lists ?? [];
     const others = lists.filter((one) => !isSameKind(one, list));
     const earlier = lists.find((one) => isSameKind(one, list));
-    // Anybody on the way can repeat an old list: it does not take the place of a newer one.
+    // An attacker on the way can repeat an old list: it does not replace a newer one.
     return previous !== undefined && earlier !== undefined && list.thisUpdate < earlier.thisUpdate
       ? previous
       : { etag: fetched.etag, latest: list, lists: limitKinds([list, ...others], list.signerKey, points) };
@@ -380,7 +384,7 @@ export class CrlSource implements StatusSource {
     let unknown = lists.length === 0 ? this.#explainNoList(certificate) : explainNotAbout(points);
     unknown = valid.length < about.length ? notValidYet : unknown;
     const revoking: { readonly list: Crl; readonly answer: StatusAnswer }[] = [];
-    // What does not revoke it.
+    // Current lists that do not revoke it.
     const clearing: Crl[] = [];
     for (const list of newestOfEachKind(valid)) {
       const isCurrent = now <= this.#endOf(list);

@@ -75,8 +75,8 @@ export const lacksCrlSign: StatusReason = {
 const notList: StatusReason = { code: 'unreadable', why: 'it is not a revocation list in DER' };
 
 /**
- * Finds the parts of a list (RFC 5280 §5.1) by tags and lengths. Reads no entry: nothing is verified
- * yet. Returns why not.
+ * Finds the parts of a list (RFC 5280 §5.1) by tags and lengths. Reads no entry: nothing is verified yet.
+ * Returns the reason if it is no such list.
  */
 export function readCrlHead(der: Uint8Array): CrlHead | StatusReason {
   const parts = splitSigned(der);
@@ -136,8 +136,8 @@ export function readCrlIssuer(der: Uint8Array): Uint8Array | undefined {
 }
 
 /**
- * Verifies the signature of a list, then reads the rest of it. Resolves with why not for a list
- * that can't be used. Never rejects.
+ * Verifies the signature of a list, then reads the rest of it. Resolves with the reason if the list can't be
+ * used. Never rejects.
  *
  * @param issuer the certificate of the list's issuer whose key must have signed it
  */
@@ -185,8 +185,8 @@ async function readContentOnce(head: CrlHead): Promise<CrlContent | StatusReason
 }
 
 /**
- * Opens a list by the key of its issuer, or by the first of `others` that has signed it. Resolves with
- * why not by the key of the issuer if none has. Never rejects.
+ * Opens a list by the key of its issuer, or by the first of `others` that has signed it. If none has,
+ * resolves with the reason that opening it by the key of its issuer gave. Never rejects.
  */
 export async function openCrlByAny(
   head: CrlHead,

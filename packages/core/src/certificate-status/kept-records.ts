@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { GroupedLru } from '../shared/grouped-lru.js';
-import type { ChargedAuthority } from './status-source.js';
+import type { QuotaOwner } from './status-source.js';
 
 /** What all kept records may take together. */
 interface Limits {
   readonly count: number;
   readonly bytes: number;
-  /** Dropped ones of which it is remembered when they were fetched last. Default: none. */
+  /** Dropped records whose last attempt is remembered. Default: none. */
   readonly dropped?: number;
 }
 
@@ -19,17 +19,17 @@ interface FetchedRecord {
 
 /** What is remembered of a record that was dropped. */
 interface Dropped {
-  readonly owner: ChargedAuthority;
+  readonly owner: QuotaOwner;
   readonly attemptedAt: number;
 }
 
 interface Entry<T> {
   readonly key: string;
   /**
-   * The authority that the record is charged to. The records of one authority count together by its name,
-   * and those of all authorities below one trust anchor by its anchor.
+   * The authority whose quota the record counts for. The records of one authority count together, by its
+   * name, and so do those of all authorities below one trust anchor, by the name of the anchor.
    */
-  readonly owner: ChargedAuthority;
+  readonly owner: QuotaOwner;
   readonly record: T;
   /** In bytes. `undefined` until the first attempt to fetch it is over. */
   size: number | undefined;
@@ -48,21 +48,20 @@ interface OfAnchor<T> extends Amount {
 }
 
 /**
- * Records of lists or of answers. Each authority that needs a list has a record of its own, which is
- * fetched in its turn: what is fetched for another authority may have to wait. If they take more than
- * they may, the trust anchor with the most loses one, and of its authorities the one with the most. So
- * certificates of one authority drop no record of another, whatever they name. What was not used for
- * longest goes first.
+ * Records of lists or of answers. Each authority that needs a list has a record of its own, which is fetched
+ * within its own quota: a request for another authority may have to wait. If the records exceed a limit, one
+ * is dropped: of the trust anchor with the most, of its authority with the most, the one that was not used
+ * for longest. So certificates of one authority drop no record of another, whatever they name.
  *
- * What is fetched for the first time takes no part, and is not dropped: the requests that may wait limit
- * how many these are.
+ * A record is neither counted nor dropped during its first fetch. The limit of the requests that wait bounds
+ * the number of such records.
  */
 export class KeptRecords<T extends FetchedRecord> {
   readonly #limits: Limits;
-  /** All by their key, one of each owner. Also those that are fetched for the first time. */
+  /** All records by their key, one of each owner. Also those in their first fetch. */
   readonly #entries = new Map<string, readonly Entry<T>[]>();
   readonly #total: Amount = { count: 0, bytes: 0 };
-  /** Shared as the records are: no authority loses its own by the drops of others. */
+  /** Grouped like the records: what one authority drops does not remove what is remembered for another. */
   readonly #dropped: GroupedLru<Dropped>;
   /** In the order of their last use, as all maps below. */
   readonly #anchors = new Map<string, OfAnchor<T>>();
@@ -76,7 +75,7 @@ export class KeptRecords<T extends FetchedRecord> {
   }
 
   /** Returns the record of one owner, which counts as a use of it. */
-  get(key: string, owner: ChargedAuthority): T | undefined {
+  get(key: string, owner: QuotaOwner): T | undefined {
     const entry = this.#entriesOf(key).find((one) => isOf(one, owner));
     return entry === undefined ? undefined : this.#use(entry);
   }
@@ -86,17 +85,19 @@ export class KeptRecords<T extends FetchedRecord> {
     return this.#entriesOf(key).map((entry) => this.#use(entry));
   }
 
-  /** When a record of one owner that was dropped was fetched last; `undefined` if that is not remembered. */
-  droppedAt(key: string, owner: ChargedAuthority): number | undefined {
+  /**
+   * Returns when the last attempt for a dropped record of an owner ended; `undefined` if that is forgotten.
+   */
+  lastAttemptOfDropped(key: string, owner: QuotaOwner): number | undefined {
     return this.#dropped.get(hashOf(key, owner))?.attemptedAt;
   }
 
   /** Adds the record of one owner, which has none with this key. */
-  add(key: string, owner: ChargedAuthority, record: T): void {
+  add(key: string, owner: QuotaOwner, record: T): void {
     this.#entries.set(key, [...this.#entriesOf(key), { key, owner, record, size: undefined }]);
   }
 
-  /** An attempt to fetch it is over, and it takes so many bytes. Ignores a record that was dropped. */
+  /** Notes the bytes that a record takes after an attempt to fetch it. Ignores a record that was dropped. */
   resize(key: string, record: T, size: number): void {
     const entry = this.#entriesOf(key).find((one) => one.record === record);
     if (entry === undefined) {
@@ -134,12 +135,12 @@ export class KeptRecords<T extends FetchedRecord> {
     this.#total.bytes = 0;
   }
 
-  /** Says whether there was one. */
+  /** Drops one record. Returns whether there was one to drop. */
   #dropOne(measure: Measure): boolean {
     const anchor = largest(this.#anchors.values(), measure);
     const authority = largest(anchor?.authorities.values() ?? [], measure);
     for (const entry of authority?.entries.values() ?? []) {
-      // One without bytes makes no room for others.
+      // To drop a record without bytes frees none.
       if (measure === 'count' || entry.size !== 0) {
         this.#takeOut(entry);
         this.#remove(entry);
@@ -207,16 +208,16 @@ export class KeptRecords<T extends FetchedRecord> {
   }
 }
 
-function isOf({ owner }: { readonly owner: ChargedAuthority }, { name, anchor }: ChargedAuthority): boolean {
+function isOf({ owner }: { readonly owner: QuotaOwner }, { name, anchor }: QuotaOwner): boolean {
   return owner.name === name && owner.anchor === anchor;
 }
 
 /** A short name, as a key has a URI of any length. */
-function hashOf(key: string, { name, anchor }: ChargedAuthority): string {
+function hashOf(key: string, { name, anchor }: QuotaOwner): string {
   return createHash('sha256').update(`${anchor} ${name} ${key}`).digest('base64url');
 }
 
-/** Of several with as much, the one that was not used for longest. */
+/** Returns the one with the most; of several with as much, the one that was not used for longest. */
 function largest<A extends Amount>(parts: Iterable<A>, measure: Measure): A | undefined {
   let most: A | undefined;
   for (const part of parts) {

@@ -15,7 +15,7 @@ import {
   type StatusReason,
   unexpected304,
 } from './status-reason.js';
-import type { ChargedAuthority, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
+import type { QuotaOwner, SourceParts, StatusAnswer, StatusSource } from './status-source.js';
 
 /** Certificates whose answers are kept. */
 const MAX_ANSWERS = 10_000;
@@ -79,7 +79,7 @@ export class OcspSource implements StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: ChargedAuthority,
+    authority: QuotaOwner,
   ): Promise<void> | undefined {
     const responders = this.#respondersOf(certificate);
     return responders.length === 0
@@ -97,7 +97,7 @@ export class OcspSource implements StatusSource {
     if (value === undefined) {
       return { state: 'unknown', ...(failure ?? noAnswer) };
     }
-    // A revocation does not end with the answer that told of it.
+    // A revocation does not end with the validity of the answer that said so.
     if (value.state === 'revoked') {
       return { state: 'revoked', why: `its OCSP responder says ${value.reason}` };
     }
@@ -116,7 +116,7 @@ export class OcspSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     responders: readonly string[],
-    authority: ChargedAuthority,
+    authority: QuotaOwner,
   ): RefreshedValue<OcspAnswers> {
     const key = keyOf(certificate, issuer);
     const known = this.#answers.get(key, authority);
@@ -142,14 +142,15 @@ export class OcspSource implements StatusSource {
         const current = currentOf(answers);
         return current === undefined ? Number.NEGATIVE_INFINITY : this.#until(current);
       },
-      interval: settings.refreshInterval,
+      longestPause: settings.refreshInterval,
       onChange: () => {
         this.#answers.resize(key, record, 0);
         onChange();
       },
       onFailure: (why) => report('ocsp_unavailable', why),
     });
-    // Also for the authority's own certificate, which no other authority needs.
+    // Also the answer about the authority's own certificate counts for that authority, not for the trust
+    // anchor that issued the certificate: no other authority needs this answer.
     this.#answers.add(key, authority, record);
     return record;
   }
@@ -207,8 +208,8 @@ export function respondersOf({ extensions }: PathCertificate): readonly string[]
 }
 
 /**
- * Adds an answer. Anybody on the way can repeat an old one: it does not take the place of a newer one. Of
- * two answers of the same time the one that revokes is kept.
+ * Adds an answer. An attacker on the way can repeat an old one: it does not replace a newer one. Of two
+ * answers of the same time the one that revokes is kept.
  */
 function withAnswer(known: OcspAnswers, answer: OcspAnswer): OcspAnswers {
   const part = answer.state === 'unknown' ? 'unknown' : 'decided';

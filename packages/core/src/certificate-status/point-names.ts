@@ -9,7 +9,10 @@ const URI = 0x86;
 const FULL_NAME = 0xa0;
 const RELATIVE_NAME = 0xa1;
 
-/** Names of the distribution points of one certificate, or of the one of a list. Those in use have two. */
+/**
+ * How many names are read: of all distribution points of a certificate, or of the single point of a list.
+ * Certificates in use have two.
+ */
 export const MAX_POINT_NAMES = 32;
 
 /** The names of a distribution point. */
@@ -26,7 +29,7 @@ export function keyOfDirectoryName(name: Uint8Array): string | undefined {
   return sequence?.tag === tags.sequence ? finish(beginDirectoryName(sequence.content)) : undefined;
 }
 
-/** Reads the names of all distribution points of a certificate, or of the one of a list. */
+/** Reads the names of all distribution points of a certificate, or of the single point of a list. */
 export class PointNameReader {
   readonly #issuer: Uint8Array;
   #count = 0;
@@ -38,7 +41,7 @@ export class PointNameReader {
     this.#issuer = issuer;
   }
 
-  /** Whether there were more than `MAX_POINT_NAMES`. Those above are not read. */
+  /** Whether there were more than `MAX_POINT_NAMES`. The further ones are not read. */
   get isOver(): boolean {
     return this.#count > MAX_POINT_NAMES;
   }

@@ -3,26 +3,29 @@ import { Urgency } from './urgency.js';
 
 export interface RefreshedValueParts<T> {
   /**
-   * Asks for the value. Resolves with `previous` itself if nothing is new. Rejects with why there is
-   * none. It is urgent if a caller of `use()` waits for it.
+   * Fetches the value. Resolves with `previous` itself if nothing is new. Rejects with the reason why there
+   * is none. `urgency` says whether a caller of `use()` waits for it.
    */
   readonly ask: (previous: T | undefined, urgency: Urgency) => Promise<T>;
   /** Until when a value can be used, in milliseconds since the epoch. */
   readonly until: (value: T) => number;
-  /** Seconds between two attempts. */
-  readonly interval: number;
+  /**
+   * Seconds between two attempts at most. A pause is shorter before the value expires, and after failures.
+   */
+  readonly longestPause: number;
   /** There is another value, or another reason why there is none. */
   readonly onChange: () => void;
   /**
-   * When the last attempt for this value was over, on the clock of `performance.now()`, if it was dropped,
-   * and why there is none until the next one, which does not follow within `LEAST_PAUSE`.
+   * For a value that was dropped: when the last attempt to fetch it ended, on the clock of
+   * `performance.now()`, and the failure that `failure` returns until the value may be fetched again,
+   * `LEAST_PAUSE` seconds after that attempt.
    */
   readonly dropped?: { readonly attemptedAt: number; readonly failure: StatusReason } | undefined;
   /** An attempt failed, for the first time or after a success. */
   readonly onFailure: (why: string) => void;
 }
 
-/** A value that is used no more is not refreshed after so many of the times between two refreshes. */
+/** A value is not refreshed any more after this many pauses between two refreshes without a use. */
 const PAUSES_UNTIL_IDLE = 3;
 
 /**
@@ -34,13 +37,16 @@ export const LEAST_PAUSE = 10;
 /** Seconds until the second attempt after a failure. Each further one waits twice as long. */
 const FIRST_PAUSE = 2;
 
-/** Seconds between two attempts while the value that is offered is one that can't be used any more. */
+/** Seconds between two attempts while the fetched value is one that has expired already. */
 const PAUSE_WHILE_EXPIRED = 30;
 
-/** A value is refreshed when this part of the time is over that remains until it can't be used. */
+/** A value is refreshed after this part of the validity that it had left at the last attempt. */
 const PART_OF_VALIDITY = 0.8;
 
-/** A value that is fetched once by all who need it first, and then again in the background. */
+/**
+ * A value that is fetched when it is first needed: all callers share that fetch. Later ones run in the
+ * background.
+ */
 export class RefreshedValue<T> {
   readonly #parts: RefreshedValueParts<T>;
   #value: T | undefined;
@@ -82,8 +88,9 @@ export class RefreshedValue<T> {
   }
 
   /**
-   * Notes that the value is needed. Returns what to wait for if it was never asked for, or not for
-   * long; `undefined` otherwise, also if the last attempt failed, or was just before it was dropped.
+   * Notes that the value is needed. Returns what to wait for if the value was not fetched yet, or not for a
+   * long time. Returns `undefined` otherwise, also if the last attempt failed, and if the value was fetched
+   * less than `LEAST_PAUSE` seconds ago and then dropped.
    */
   use(): Promise<void> | undefined {
     const now = performance.now();
@@ -91,9 +98,9 @@ export class RefreshedValue<T> {
     if (this.#isClosed || now < this.#restsUntil) {
       return undefined;
     }
-    // One that was not used for long is not refreshed any more, and may be old.
+    // A value that was not used for a long time is not refreshed any more, and may be old.
     const isIdle = this.#timer === undefined && this.#underWay === undefined;
-    const isOld = now - this.#attemptedAt >= 2_000 * this.#parts.interval;
+    const isOld = now - this.#attemptedAt >= 2_000 * this.#parts.longestPause;
     if (isIdle || isOld) {
       this.#urgency.begin();
       return this.#refresh();
@@ -144,7 +151,7 @@ export class RefreshedValue<T> {
       return;
     }
     const pause = this.#pause();
-    const idleAfter = PAUSES_UNTIL_IDLE * (this.#failures > 0 ? this.#parts.interval : pause);
+    const idleAfter = PAUSES_UNTIL_IDLE * (this.#failures > 0 ? this.#parts.longestPause : pause);
     // Up to a tenth earlier by chance: a fleet does not ask at once.
     const earlier = 1 - Math.random() / 10;
     this.#timer = setTimeout(() => this.#onTime(idleAfter), pause * earlier * 1_000);
@@ -161,12 +168,12 @@ export class RefreshedValue<T> {
 
   /** Seconds until the next attempt. */
   #pause(): number {
-    const { interval, until } = this.#parts;
+    const { longestPause, until } = this.#parts;
     if (this.#failures > 0) {
-      return Math.min(interval, FIRST_PAUSE * 2 ** (this.#failures - 1));
+      return Math.min(longestPause, FIRST_PAUSE * 2 ** (this.#failures - 1));
     }
     const left = this.#value === undefined ? 0 : (until(this.#value) - Date.now()) / 1_000;
     const pause = left > 0 ? Math.max(LEAST_PAUSE, left * PART_OF_VALIDITY) : PAUSE_WHILE_EXPIRED;
-    return Math.min(interval, pause);
+    return Math.min(longestPause, pause);
   }
 }

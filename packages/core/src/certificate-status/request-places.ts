@@ -1,40 +1,44 @@
 import { LRUCache } from 'lru-cache';
 import { StatusError, type StatusReason } from './status-reason.js';
-import type { ChargedAuthority } from './status-source.js';
+import type { QuotaOwner } from './status-source.js';
 import type { Urgency } from './urgency.js';
 
 /** Requests that run at once. */
 const MAX_RUNNING = 32;
 
-/** Of these for the certificates below one trust anchor, which may make any number of authorities. */
+/** Running requests for the certificates below one trust anchor, which may make any number of authorities. */
 const MAX_OF_ANCHOR = 24;
 
-/** Of these for the certificates of one authority, whose certificates may name any addresses. */
+/** Running requests for the certificates of one authority. They may name any addresses. */
 const MAX_OF_AUTHORITY = 8;
 
-/** Of all of these to one origin, and to one whose last request got no answer, or that was never asked. */
+/** Running requests to one origin. */
 const MAX_OF_ORIGIN = 4;
+
+/** Running requests to one silent origin: its last request got no answer, or it was never asked. */
 const MAX_OF_SILENT_ORIGIN = 2;
 
 /**
- * Of these to all such origins together: each holds its place until the time of its request is over. Lists
- * from origins that answer are refreshed next to them.
+ * Running requests to silent origins: all, those below one trust anchor, and those for one authority. Each
+ * may hold its place until its time is over. The places that are left are for origins that answer.
  */
 const MAX_OF_SILENT = 24;
 const MAX_SILENT_OF_ANCHOR = 16;
 const MAX_SILENT_OF_AUTHORITY = 6;
 
-/** Requests that wait for a place, and of these for the certificates of one authority. */
+/** Requests that wait for a place: all, and those for the certificates of one authority. */
 const MAX_WAITING = 20_000;
 const MAX_WAITING_OF_AUTHORITY = 10_000;
 
 /**
- * Authorities below one trust anchor whose requests run or wait: each has its own share. Further ones share
- * that of one authority, so that no anchor makes it take long to find the next request.
+ * Authorities below one trust anchor that have a share of their own while their requests run or wait. All
+ * further ones have one share together, so that no anchor makes it take long to find the next request.
  */
 const MAX_AUTHORITIES = 100;
 
-/** Origins that are known to answer, and those that are known not to, each for one authority. */
+/**
+ * Origins that are known to answer; and of those that are known not to, the pairs of origin and authority.
+ */
 const MAX_ORIGINS = 1_000;
 
 const tooManyWait: StatusReason = {
@@ -42,15 +46,15 @@ const tooManyWait: StatusReason = {
   why: 'too many requests for the status of certificates wait',
 };
 
-/** Who asks for a place. */
+/** What a request needs its place for. */
 export interface Applicant {
   readonly origin: string;
   /** The authority whose certificates are looked up. */
-  readonly authority: ChargedAuthority;
+  readonly authority: QuotaOwner;
   readonly urgency: Urgency;
 }
 
-/** Ends the use of a place. Says whether the origin answered; `undefined` if it was not asked. */
+/** Ends the use of a place. The argument is whether the origin answered; `undefined` if it was not asked. */
 export type Release = (hasAnswered?: boolean) => void;
 
 interface Waiting {
@@ -61,12 +65,12 @@ interface Waiting {
 /** What runs and waits on behalf of an authority or of a trust anchor. */
 interface Share {
   running: number;
-  /** Of these to origins that do not answer. */
+  /** The running requests to silent origins. */
   silent: number;
   waiting: number;
 }
 
-/** What waits for one origin on behalf of one authority, in its order. */
+/** The requests to one origin that wait on behalf of one authority, in their order. */
 interface Lane {
   readonly origin: string;
   readonly authority: Authority;
@@ -80,14 +84,16 @@ interface Authority extends Share {
   readonly name: string;
   readonly anchor: Anchor;
   readonly lanes: Map<string, Lane>;
-  /** The lanes whose origins have a place, by what decides which of them comes next. */
+  /** The lanes whose origin has room, by whether they are urgent and whether the origin is silent. */
   readonly ready: readonly ReadyLanes[];
 }
 
 /** A trust anchor below which requests run or wait. */
 interface Anchor extends Share {
   readonly name: string;
-  /** Those for which requests run or wait. The one that had a place last comes last, as for the anchors. */
+  /**
+   * Authorities whose requests run or wait. The one that got a place last is the last, as for the anchors.
+   */
   readonly authorities: Map<string, Authority>;
 }
 
@@ -99,10 +105,11 @@ interface ReadyLanes {
 
 /**
  * The places of the requests that run at once. No origin, no authority and no trust anchor can take all of
- * them, whatever addresses its certificates name and however many authorities it makes. What a client waits
- * for comes before refreshes in the background, then what belongs to the anchor with the fewest places, then
- * what belongs to its authority with the fewest. However many requests wait, and for however many
- * authorities, the next one is found in the time that it takes to look at `MAX_AUTHORITIES` of each anchor.
+ * them, whatever addresses its certificates name and however many authorities it makes.
+ *
+ * Requests that a client waits for come before refreshes in the background. Then the next place goes to the
+ * anchor with the fewest places, and below that to the authority with the fewest. To find the next request
+ * takes a look at `MAX_AUTHORITIES` of each anchor at most, however many requests wait.
  */
 export class RequestPlaces {
   #running = 0;
@@ -113,16 +120,19 @@ export class RequestPlaces {
   readonly #anchors = new Map<string, Anchor>();
   readonly #lanesOf = new Map<string, Set<Lane>>();
   readonly #answering = new LRUCache<string, true>({ max: MAX_ORIGINS });
-  /** A failure counts for the authority alone for which the origin was asked: it may have chosen the URL. */
+  /**
+   * A failure counts only for the authority whose certificate named the URL: it may have chosen a bad one.
+   */
   readonly #failing = new LRUCache<string, true>({ max: MAX_ORIGINS });
 
   /**
-   * Resolves when there is a place. Rejects if too many wait already, and at `close()`. If all that may wait
-   * do, the trust anchor with the most gives way to one with fewer, and the authority with the most to others
-   * below its anchor: its oldest request is rejected.
+   * Resolves when there is a place. Rejects at `close()`, and if too many requests wait already. If
+   * `MAX_WAITING` wait, the trust anchor with the most of them makes room for one with fewer: the oldest
+   * request of its authority with the most is rejected. Authorities below one anchor make room for one
+   * another in the same way.
    */
-  take({ origin, authority: charged, urgency }: Applicant): Promise<Release> {
-    const authority = this.#authorityOf(charged);
+  take({ origin, authority: owner, urgency }: Applicant): Promise<Release> {
+    const authority = this.#authorityOf(owner);
     if (this.#hasRoom(origin, authority)) {
       return Promise.resolve(this.#occupy(origin, authority));
     }
@@ -145,7 +155,7 @@ export class RequestPlaces {
     });
   }
 
-  /** Gives no place to those who wait. */
+  /** Rejects all requests that wait for a place. */
   close(): void {
     const waiting = [...this.#lanesOf.values()].flatMap((lanes) =>
       [...lanes].flatMap(({ urgent, others }) => [...urgent, ...others]),
@@ -157,7 +167,7 @@ export class RequestPlaces {
     }
   }
 
-  #authorityOf({ name: given, anchor: anchorName }: ChargedAuthority): Authority {
+  #authorityOf({ name: given, anchor: anchorName }: QuotaOwner): Authority {
     const anchor = this.#anchors.get(anchorName) ?? {
       name: anchorName,
       authorities: new Map<string, Authority>(),
@@ -192,7 +202,7 @@ export class RequestPlaces {
     authority.waiting += by;
   }
 
-  /** Says whether one more request of an authority may wait. */
+  /** Returns whether one more request of an authority may wait. May reject another one to make room. */
   #makeRoomToWait({ anchor, waiting }: Authority): boolean {
     if (this.#waiting < MAX_WAITING) {
       return true;
@@ -300,14 +310,14 @@ export class RequestPlaces {
     return lane;
   }
 
-  /** Files the lanes of an origin again: whether it has a place or is silent may have changed. */
+  /** Files the lanes of an origin again: whether it has room or is silent may have changed. */
   #fileAllOf(origin: string): void {
     for (const lane of this.#lanesOf.get(origin) ?? []) {
       this.#file(lane);
     }
   }
 
-  /** Puts a lane where the next one is looked for, if its origin has a place. */
+  /** Puts a lane into the set where `#firstOf()` looks for it, if its origin has room. */
   #file(lane: Lane): void {
     const { origin, authority, urgent, others } = lane;
     const isSilent = this.#isSilent(origin, authority);
@@ -334,7 +344,7 @@ export class RequestPlaces {
     }
   }
 
-  /** The lane that has the next place; `undefined` if none can have one now. */
+  /** Returns the lane that gets the next place; `undefined` if none can get one now. */
   #nextLane(): Lane | undefined {
     if (this.#running >= MAX_RUNNING) {
       return undefined;
@@ -362,7 +372,9 @@ export class RequestPlaces {
     return first;
   }
 
-  /** The others with as many places, and the other lanes of its authority, come first the next time. */
+  /**
+   * Puts a lane, its authority and its anchor behind the others, which get a place before them the next time.
+   */
   #putLast(lane: Lane): void {
     const { authority } = lane;
     const { anchor } = authority;
@@ -380,7 +392,9 @@ export class RequestPlaces {
 
 const noShare: Readonly<Share> = { running: 0, silent: 0, waiting: 0 };
 
-/** The authorities below an anchor that are more than `MAX_AUTHORITIES`. No authority has this name. */
+/**
+ * The name of the share that authorities beyond `MAX_AUTHORITIES` have together. No authority has this name.
+ */
 const FURTHER = '';
 
 function nameFor(origin: string, { name, anchor }: Authority): string {
@@ -396,7 +410,9 @@ function largest<S extends Share>(shares: Iterable<S>, most: number): S | undefi
   return found;
 }
 
-/** The lane of the one with the fewest places, if these are fewer than `max`: of those that have a lane. */
+/**
+ * Finds the share with the fewest places among those that have a lane and fewer than `max`. Returns its lane.
+ */
 function firstOfFewest<S extends Share>(
   shares: Iterable<S>,
   max: number,

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { CrlSigners } from '../chain/crl-signers.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import type { ReportProblem } from '../observe/events.js';
-import { chargedAuthorityOf } from './authority-key.js';
+import { quotaOwnerOf } from './authority-key.js';
 import { CrlSource } from './crl-source.js';
 import type { ResolveHost } from './host-lookup.js';
 import { OcspSource } from './ocsp-source.js';
@@ -12,7 +12,7 @@ import type { CertificateStatusSettings } from './status-options.js';
 import { joinFaults, type StatusReason } from './status-reason.js';
 import type {
   AcceptedSigners,
-  ChargedAuthority,
+  QuotaOwner,
   SignerWeight,
   StatusAnswer,
   StatusSource,
@@ -131,8 +131,8 @@ export function createStatusChecker(
   };
 
   /**
-   * Whether a signer is known to be revoked. A list that itself counts for what it revokes alone does not say
-   * so: its key could take a revocation back by revoking the signer that said so.
+   * Whether a signer is known to be revoked. Only a list of weight `all` can revoke a signer. Otherwise a key
+   * of weight `revocations` could undo a revocation by revoking the signer of the list that contains it.
    */
   const isKnownRevoked = (path: readonly PathCertificate[], depends: Dependency): boolean => {
     const weightOf = (signer: PathCertificate): SignerWeight => {
@@ -146,7 +146,7 @@ export function createStatusChecker(
   };
 
   /**
-   * What the lists of another certificate of an issuer count for:
+   * Finds out what the lists of another certificate of an issuer count for:
    *
    * - all that they say, if its path leads to the same trust anchor and none of the path is revoked
    * - what they revoke, if it has a path to any trust anchor and is not known to be revoked itself: the
@@ -155,16 +155,16 @@ export function createStatusChecker(
    * A list proves nothing about the certificate whose key signed the list.
    */
   const findWeight = (certificate: PathCertificate, depends: Dependency): WeightUntil => {
-    const { anchor, now, of, deepest } = depends;
+    const { anchor, now, signersUnderCheck, deepest } = depends;
     const { thumbprint } = certificate;
-    if (of.length >= MAX_SIGNER_DEPTH || of.includes(thumbprint)) {
+    if (signersUnderCheck.length >= MAX_SIGNER_DEPTH || signersUnderCheck.includes(thumbprint)) {
       return weightless;
     }
-    const known = of.length === MAX_SIGNER_DEPTH - 1 ? deepest.get(thumbprint) : undefined;
+    const known = signersUnderCheck.length === MAX_SIGNER_DEPTH - 1 ? deepest.get(thumbprint) : undefined;
     if (known !== undefined) {
       return known;
     }
-    const inner = { ...depends, of: [...of, thumbprint] };
+    const inner = { ...depends, signersUnderCheck: [...signersUnderCheck, thumbprint] };
     const same = crlSigners.pathOf(certificate, anchor, now);
     const found = same ?? crlSigners.anyPathOf(certificate, now);
     const good = same && goodUntil(same.path, inner);
@@ -176,7 +176,7 @@ export function createStatusChecker(
     } else if (found !== undefined && !isKnownRevoked(found.path, belowFound)) {
       weight = { weight: 'revocations', until: found.validUntil };
     }
-    if (of.length === MAX_SIGNER_DEPTH - 1) {
+    if (signersUnderCheck.length === MAX_SIGNER_DEPTH - 1) {
       deepest.set(thumbprint, weight);
     }
     return weight;
@@ -195,7 +195,7 @@ export function createStatusChecker(
     return new SignerCheck((signer) => findWeight(signer, depends), known);
   };
   const keepSigners = (anchor: PathCertificate, now: number): KeptSigners => {
-    const depends = { anchor, now, of: [], deepest: new Map() };
+    const depends = { anchor, now, signersUnderCheck: [], deepest: new Map() };
     const kept = {
       depends,
       known: new Map(),
@@ -211,7 +211,7 @@ export function createStatusChecker(
     first: number,
     link: Link,
     anchor: PathCertificate,
-    authority: ChargedAuthority,
+    authority: QuotaOwner,
   ): Promise<void> | undefined => {
     const [certificate, issuer] = link;
     const signersNow = () => checkSigners(anchor, Date.now());
@@ -219,7 +219,7 @@ export function createStatusChecker(
       if (index < first) {
         continue;
       }
-      // The others are asked again if one of them says that it is revoked: that may be over.
+      // A later source that says revoked is asked again: the revocation may have ended.
       const isKnown = (): boolean => {
         const [first, ...further] = sources
           .slice(index)
@@ -253,7 +253,7 @@ export function createStatusChecker(
           .flatMap(([, issuer]) => sources.map((source) => source.openListsInFiles?.(issuer)))
           .filter((wait) => wait !== undefined);
       const waiting = needed
-        .map((link) => anchor && loadFrom(0, link, anchor, chargedAuthorityOf(path)))
+        .map((link) => anchor && loadFrom(0, link, anchor, quotaOwnerOf(path)))
         .filter((wait) => wait !== undefined)
         .concat(openListsInFiles());
       if (waiting.length === 0) {
@@ -337,7 +337,7 @@ class SignerCheck implements AcceptedSigners {
   }
 }
 
-/** What is known of the signers below one anchor, found out at a time. */
+/** What was found out about the signers below one anchor, at one moment. */
 interface KeptSigners {
   readonly depends: Dependency;
   readonly known: Map<string, WeightUntil>;
@@ -361,9 +361,11 @@ interface Dependency {
   readonly anchor: PathCertificate;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** The thumbprints of the signers that are being checked: the status of each depends on the next one. */
-  readonly of: readonly string[];
-  /** What was found out of those on which no other one may depend, by thumbprint. */
+  /**
+   * The thumbprints of the signers that are being checked: the status of each one depends on the next one.
+   */
+  readonly signersUnderCheck: readonly string[];
+  /** What was found out about signers at the deepest level, by thumbprint: it depends on no other signer. */
   readonly deepest: Map<string, WeightUntil>;
 }
 
@@ -380,7 +382,7 @@ function withSigners(
       seen.add(signer.thumbprint);
       const now = Date.now();
       const found = crlSigners.pathOf(signer, anchor, now) ?? crlSigners.anyPathOf(signer, now);
-      // The loop comes to these, too.
+      // The loop comes to these links, too.
       all.push(...links(found?.path ?? []));
     }
   }

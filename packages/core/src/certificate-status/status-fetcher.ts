@@ -5,7 +5,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { LRUCache } from 'lru-cache';
 import { BodyBuffer, mostOnTheWire } from '../shared/body-buffer.js';
 import { hasUserInfo } from '../shared/shown-url.js';
-import { chargedAuthorityNamed } from './authority-key.js';
+import { quotaOwnerNamed } from './authority-key.js';
 import { lookUpHost, type ResolveHost } from './host-lookup.js';
 import { isPermittedAddress } from './permitted-address.js';
 import { createLookup, createPermittedLookup } from './permitted-lookup.js';
@@ -13,7 +13,7 @@ import { RequestPlaces } from './request-places.js';
 import { reasonOfError, StatusError, type StatusReason } from './status-reason.js';
 import { Urgency } from './urgency.js';
 
-/** Limits of the requests for lists and to responders. */
+/** Limits of the requests for lists and of those to responders. */
 export interface FetchRules {
   /** Seconds for one request, with the body of its answer. */
   readonly timeout: number;
@@ -32,11 +32,11 @@ export interface StatusRequest {
   /** What is sent by POST. Default: nothing, by GET. */
   readonly post?: { readonly type: string; readonly body: Uint8Array };
   /**
-   * The name of a `ChargedAuthority`, whose certificates are looked up: the requests of one never hold up
-   * those of others, nor those below one trust anchor those below others. Default: the URL's origin.
+   * The name of the `QuotaOwner` whose certificates are looked up. Requests of one owner, or below one trust
+   * anchor, never delay those of another. Default: the URL's origin.
    */
   readonly authority?: string;
-  /** An urgent request comes before others. Default: it is urgent. */
+  /** Urgent requests come before others. Default: urgent. */
   readonly urgency?: Urgency;
 }
 
@@ -49,8 +49,8 @@ export interface StatusBody {
 /** Fetches lists, and asks responders. */
 export interface StatusFetcher {
   /**
-   * Resolves with `unchanged` if the answer with `etag` is still the one. Rejects with a `StatusError`
-   * that says why there is no answer.
+   * Resolves with `unchanged` if the answer with `etag` is still the current one. Rejects with a
+   * `StatusError` that says why there is no answer.
    */
   fetch(url: string, request: StatusRequest): Promise<StatusBody | 'unchanged'>;
   /** Ends all requests. */
@@ -113,16 +113,16 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
     request: StatusRequest,
     urgency: Urgency,
   ): Promise<StatusBody | 'unchanged'> => {
-    // An authority that names the URL of another one, and makes it fail, stops its own requests alone.
+    // An authority that names the URL of another one, and makes it fail, stops only its own requests.
     const failureKey = `${request.authority ?? ''} ${url}`;
     const reason = isClosed ? closed : (explainRest(failureKey) ?? explainForbidden(url, rules.origins));
     if (reason !== undefined) {
       throw new StatusError(reason);
     }
     const { origin } = new URL(url);
-    const authority = chargedAuthorityNamed(request.authority ?? origin);
+    const authority = quotaOwnerNamed(request.authority ?? origin);
     const release = await places.take({ origin, authority, urgency });
-    // Others may have asked the URL meanwhile.
+    // Another request for the URL may have failed meanwhile.
     const later = isClosed ? closed : explainRest(failureKey);
     if (later !== undefined) {
       release();
@@ -154,7 +154,8 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
       if (request.post !== undefined) {
         return ask(url, request, urgency);
       }
-      // An authority that names the lists of another one must not make them wait for its own place.
+      // Callers share a request only within one authority: otherwise one of another authority would wait for
+      // the place of the authority that asked first.
       const key = `${request.authority ?? ''} ${request.etag ?? ''} ${url}`;
       const known = underWay.get(key);
       const ofAll = known?.urgency ?? new Urgency(urgency.isUrgent);
@@ -176,11 +177,11 @@ export function createStatusFetcher(rules: FetchRules, resolveHost: ResolveHost 
 /** A question by GET that has no answer yet. */
 interface UnderWay {
   readonly answer: Promise<StatusBody | 'unchanged'>;
-  /** Urgent if it is for one of those who want the answer. */
+  /** Urgent if one of the callers that share the answer waits for it. */
   readonly urgency: Urgency;
 }
 
-/** The server answers, with what can't be used. */
+/** The server gave an answer that can't be used. */
 class AnswerNotUsable extends StatusError {}
 
 /**

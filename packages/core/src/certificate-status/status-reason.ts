@@ -2,8 +2,8 @@ import { isTellable, type Reason, TellableError } from '../errors.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 
 /**
- * Why nothing says whether a certificate is revoked. Of several reasons for one certificate the code that
- * comes first here counts.
+ * Why the status of a certificate can't be found out. If there are several reasons for one certificate, the
+ * code that comes first in this list counts.
  */
 export const statusReasonCodes = [
   'origin_not_permitted',
@@ -26,7 +26,7 @@ export type StatusReasonCode = (typeof statusReasonCodes)[number];
 /** Why the status of a certificate is unknown: a code to decide by, and the text for the operator. */
 export type StatusReason = Reason<StatusReasonCode>;
 
-/** Of a server that says that nothing is new, to a request that named nothing known. */
+/** The server answered 304 to a request without ETag. */
 export const unexpected304: StatusReason = { code: 'unreachable', why: 'status 304' };
 
 /** The error of a request that gave no list and no answer. */
@@ -54,16 +54,17 @@ function codeOf(error: unknown): StatusReasonCode {
   if (ofCertificate.test(code)) {
     return 'server_not_trusted';
   }
-  // Of the system, of name resolution and of TLS. Those of what is no HTTP begin with HPE.
+  // Codes of the system, of name resolution and of TLS begin with E. Those of an answer that is no HTTP begin
+  // with HPE.
   return code.startsWith('E') ? 'unreachable' : 'unreadable';
 }
 
-/** Says of which list or responder a reason is. */
+/** Returns a reason whose text names the list or responder that it is about. */
 export function reasonAbout(shown: string, { code, why }: StatusReason): StatusReason {
   return { code, why: `${shown}: ${why}` };
 }
 
-/** Joins the reasons of several lists or responders: one at least. */
+/** Joins the reasons of several lists or responders. Takes at least one. */
 export function joinFaults(faults: readonly StatusReason[]): StatusReason {
   const code = statusReasonCodes.find((one) => faults.some((fault) => fault.code === one));
   return { code: code ?? 'unreadable', why: faults.map(({ why }) => why).join('; ') };

@@ -4,7 +4,7 @@ import type { StatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
 import type { StatusReason } from './status-reason.js';
 
-/** What one source knows of a certificate. `until` is in milliseconds since the epoch. */
+/** What one source knows about a certificate. `until` is in milliseconds since the epoch. */
 export type StatusAnswer =
   | { readonly state: 'good'; readonly until: number }
   | { readonly state: 'revoked'; readonly why: string }
@@ -21,14 +21,15 @@ export type StatusAnswer =
 export type SignerWeight = 'all' | 'revocations' | 'nothing';
 
 /**
- * Says what the lists of other certificates of an issuer count for. That costs time: ask if there is a list.
+ * Finds out what the lists of other certificates of an issuer count for. That costs time: ask if there is a
+ * list.
  */
 export interface AcceptedSigners {
   weightOf(signer: PathCertificate): SignerWeight;
 }
 
-/** The authority whose share of requests and of kept answers a question uses up. */
-export interface ChargedAuthority {
+/** The authority whose quota of requests and of kept records pays for a question. */
+export interface QuotaOwner {
   /** Begins with the name of its trust anchor, and with a space behind that unless it is the anchor. */
   readonly name: string;
   /** The name of the trust anchor above it, or its own if it is one, by `authorityKeyOf()`. */
@@ -46,7 +47,7 @@ export interface StatusSource {
   prepare(
     certificate: PathCertificate,
     issuer: PathCertificate,
-    authority: ChargedAuthority,
+    authority: QuotaOwner,
     signers: AcceptedSigners,
   ): Promise<void> | undefined;
   /**
