@@ -13,7 +13,7 @@ import type { Settings } from './options/resource-server-options.js';
 import type { NodeRequest } from './request/node-request.js';
 import { describeSource, type Explainer } from './response/explanation.js';
 import { interactionOf } from './shared/interaction-id.js';
-import { ignorePromise } from './shared/promises.js';
+import { isPromise } from './shared/promises.js';
 import { type ClaimRules, checkClaims } from './token/claims-check.js';
 import type { TokenAnswer, TokenClaims } from './token/token-claims.js';
 import { readTokenRejection } from './token/token-rejection.js';
@@ -282,7 +282,7 @@ function readCertificate(given: unknown): ClientCertificate | undefined {
   }
   const certificate = ClientCertificate.from(given);
   if (certificate === undefined) {
-    const what = ignorePromise(given) ? 'a promise' : 'neither a ClientCertificate nor undefined';
+    const what = isPromise(given) ? 'a promise' : 'neither a ClientCertificate nor undefined';
     throw new TellableError(`the option certificate returned ${what}`);
   }
   return certificate;

@@ -296,12 +296,12 @@ describe('a store with calls that it never answers', () => {
       return outcomes;
     }
     /** Whether the next call fails for a failure of the store. */
-    const isOfStore = (): Promise<boolean> =>
+    const isStoreFault = (): Promise<boolean> =>
       recorder.add('name', 1).then(
         () => Promise.reject(new Error('expected no answer')),
-        (error) => recorder.explain(error).isOfStore,
+        (error) => recorder.explain(error).isStoreFault,
       );
-    return { store, reported, callAll, isOfStore };
+    return { store, reported, callAll, isStoreFault };
   }
 
   /** Never answers each second call. */
@@ -325,18 +325,18 @@ describe('a store with calls that it never answers', () => {
   });
 
   it('fails once they are unanswered for ten seconds, which no burst of a client lasts', async () => {
-    const { store, reported, callAll, isOfStore } = startSmall(halfHangs());
+    const { store, reported, callAll, isStoreFault } = startSmall(halfHangs());
     for (let turn = 0; turn < 10; turn += 1) {
       await callAll(4, 510);
     }
-    expect(await isOfStore()).toBe(false);
+    expect(await isStoreFault()).toBe(false);
     await callAll(0, 9_000);
-    expect(await isOfStore()).toBe(false);
+    expect(await isStoreFault()).toBe(false);
     await callAll(0, 1_000);
     store.add.mockImplementation(hangs);
     // One tries the store.
     await callAll(1, 510);
-    expect(await isOfStore()).toBe(true);
+    expect(await isStoreFault()).toBe(true);
     expect(store.add).toHaveBeenCalledTimes(41);
     expect(reported).toEqual([
       'dpop_store_suspended: dpop.store leaves 20 calls of add() unanswered; it is tried every 10 seconds',

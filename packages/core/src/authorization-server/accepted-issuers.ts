@@ -5,7 +5,7 @@ import type { IssuerSelection } from '../request/issuer-selection.js';
 import type { NodeRequest } from '../request/node-request.js';
 import { giveUpWhenOver, withDeadline } from '../shared/deadline.js';
 import { createMismatch } from '../shared/option-errors.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import type { ClaimRules } from '../token/claims-check.js';
 import {
   parseTokenAnswer,
@@ -163,7 +163,7 @@ const MAX_QUESTIONS = 4;
 /** Returns the reader with a time limit: a token source of the user's own may never settle. */
 function limitTime(read: TokenReader, timeout: number): TimeLimitedReader {
   // Both are said: a promise has no function in it, and its rejection would end the process.
-  if (ignorePromise(read) || typeof read !== 'function') {
+  if (isPromise(read) || typeof read !== 'function') {
     throw createMismatch('tokens', 'a function that returns a function', 'one that returned something else');
   }
   const { introspect } = read;
@@ -233,7 +233,7 @@ export function createServerResolver(
       return inOrder;
     }
     const selected = typeof selection === 'function' ? selection(req) : undefined;
-    if (ignorePromise(selected)) {
+    if (isPromise(selected)) {
       throw new TellableError(
         'the option selectIssuer returned a promise; it must return an issuer or undefined',
       );

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { RequestRefused, TellableError } from '../errors.js';
 import type { NodeRequest } from '../request/node-request.js';
 import type { CountingKeys } from '../shared/counting-keys.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import type { TokenRejection } from '../token/token-rejection.js';
 
 /**
@@ -449,7 +449,7 @@ function tooManyWait(): RequestRefused {
  * answer.
  */
 function atOnce(option: string, returned: unknown): unknown {
-  if (ignorePromise(returned)) {
+  if (isPromise(returned)) {
     throw new TellableError(
       `the option floodGuard.${option} returned a promise; it must return its value at once`,
     );

@@ -5,7 +5,7 @@ import { types } from 'node:util';
 import { isTellable, RequestRefused, TellableError } from '../errors.js';
 import { BodyBuffer, type BodyFault } from '../shared/body-buffer.js';
 import { Deadline, giveUpWhenOver, TimeIsOver, withDeadline } from '../shared/deadline.js';
-import { ignorePromise, ignoreRejection } from '../shared/promises.js';
+import { ignoreRejection, isPromise } from '../shared/promises.js';
 import { describeError, describeErrorCode } from '../shared/shown-error.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { nodeFetch } from './lazy-modules.js';
@@ -251,7 +251,7 @@ function ignoreErrorsOf(body: unknown): void {
 
 /** Throws if a member is a promise. The rejection of each is handled. */
 function refusePromises(url: string, members: Readonly<Record<string, unknown>>): void {
-  const [name] = Object.keys(members).filter((member) => ignorePromise(members[member]));
+  const [name] = Object.keys(members).filter((member) => isPromise(members[member]));
   if (name !== undefined) {
     const detail = `http.fetch gave an answer from ${redactUrl(url)} whose ${name} is a promise`;
     throw new RequestRefused('authorization_server_invalid_answer', { detail });
@@ -293,7 +293,7 @@ async function readBody(
       // waiting.
       await untilNextLoop();
     }
-    if (ignorePromise(chunk) || !types.isUint8Array(chunk)) {
+    if (isPromise(chunk) || !types.isUint8Array(chunk)) {
       throw new TellableError('a chunk of the body is no Uint8Array');
     }
     if (deadline.isOver) {

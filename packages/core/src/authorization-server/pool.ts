@@ -5,7 +5,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { types } from 'node:util';
 import { RequestRefused, TellableError } from '../errors.js';
 import { createMismatch } from '../shared/option-errors.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import { describeError } from '../shared/shown-error.js';
 import type { CertificateAndKey } from './own-certificate.js';
 
@@ -118,7 +118,7 @@ export function createPool(ca: ConnectionOptions['ca'], makeByUser: AgentFactory
  * not wait for promises of an agent's methods, so that a rejection would end the process.
  */
 function faultOf(value: unknown): string | undefined {
-  if (ignorePromise(value)) {
+  if (isPromise(value)) {
     return 'a promise';
   }
   if (typeof value !== 'object' || value === null || !('addRequest' in value)) {
@@ -176,10 +176,10 @@ function guardMethod(
   const value: Method = function (...given) {
     try {
       const result: unknown = Reflect.apply(method, this, given);
-      if (!ignorePromise(result) && isRight(result)) {
+      if (!isPromise(result) && isRight(result)) {
         return result;
       }
-      const wrong = ignorePromise(result) ? 'a promise' : 'no connection';
+      const wrong = isPromise(result) ? 'a promise' : 'no connection';
       return fallback(ownTrouble(`http.agent: ${name}() of the agent returned ${wrong}`), given);
     } catch (error) {
       return fallback(ownTrouble(`http.agent: ${name}() of the agent threw ${describeError(error)}`), given);
@@ -283,7 +283,7 @@ function startWatched<T>(agent: Agent, drops: Drops, send: (agent: Agent) => T):
     try {
       requireName(agent, options);
       const added: unknown = (agent as unknown as Requestable).addRequest(request, options, ...more);
-      if (ignorePromise(added)) {
+      if (isPromise(added)) {
         Promise.resolve(added).catch((error: unknown) => endWithoutSocket(request, failed(started, error)));
       }
     } catch (error) {
@@ -330,7 +330,7 @@ interface Drops {
  * Throws if an agent names the connections for a request by a promise: Node would not wait for it.
  */
 function requireName(agent: Agent, options: object): void {
-  if (ignorePromise(agent.getName?.({ ...options, ...agent.options }))) {
+  if (isPromise(agent.getName?.({ ...options, ...agent.options }))) {
     throw new TellableError('getName() returned a promise');
   }
 }

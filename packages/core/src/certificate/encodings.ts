@@ -1,7 +1,7 @@
 import { isArrayBuffer, isUint8Array } from 'node:util/types';
 import { parseItem, parseList } from 'structured-headers';
 import { TellableError } from '../errors.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import { MAX_INTERMEDIATES } from './client-certificate.js';
 
 /** What a header's value turned out to be. */
@@ -37,7 +37,7 @@ export const noCertificate: DecodedCertificate = Object.freeze({ kind: 'none' })
  */
 export function runDecoder(decode: CertificateDecoder, value: string): DecodedCertificate {
   const returned = attempted(decode, value);
-  if (ignorePromise(returned)) {
+  if (isPromise(returned)) {
     throw new TellableError('the decode function of the preset returned a promise; it must answer at once');
   }
   try {

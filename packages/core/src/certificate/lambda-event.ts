@@ -5,7 +5,7 @@ import { onlyOptions } from '../shared/call-arguments.js';
 import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
 import { functionLike } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import { CertificateCache } from './certificate-cache.js';
 import { type CertificateSource, ClientCertificate } from './client-certificate.js';
 import { pemChain } from './encodings.js';
@@ -54,7 +54,7 @@ export function lambdaEvent(...args: [options?: LambdaEventOptions]): Certificat
 
   const source = (req: NodeRequest): ClientCertificate | undefined => {
     const event = eventOf(req);
-    if (ignorePromise(event)) {
+    if (isPromise(event)) {
       throw new TellableError('lambdaEvent().event returned a promise; it must return the event');
     }
     const requestContext = memberOf(event, 'requestContext');

@@ -47,7 +47,8 @@ class SlowCall extends TellableError {}
 /** Thrown in place of a call while too many have stayed unanswered for long. */
 class StalledStore extends TellableError {}
 
-function isOfStore(error: unknown): boolean {
+/** Whether an error means that the store failed, rather than that this process was busy. */
+function isStoreFault(error: unknown): boolean {
   return !(error instanceof TooManyCalls || error instanceof SlowCall);
 }
 
@@ -63,7 +64,7 @@ interface StoreFailure {
   readonly detail: string;
   readonly cause: unknown;
   /** Whether the store failed. If not, this process was busy, and no proof may be accepted for that. */
-  readonly isOfStore: boolean;
+  readonly isStoreFault: boolean;
 }
 
 /**
@@ -116,7 +117,7 @@ export class ProofRecorder {
   }
 
   /** Throws if `add()` would not ask the store now. */
-  checkAsks(): void {
+  throwIfItWouldNotAsk(): void {
     this.#breaker.check();
     this.#checkLimits();
   }
@@ -132,19 +133,19 @@ export class ProofRecorder {
         if (error === undefined) {
           return 'answered';
         }
-        return isOfStore(error) && !(error instanceof StalledStore) ? 'failed' : 'inconclusive';
+        return isStoreFault(error) && !(error instanceof StalledStore) ? 'failed' : 'inconclusive';
       },
     );
   }
 
-  /** Says why `add()` rejected, or `checkAsks()` threw. */
+  /** Says why `add()` rejected, or `throwIfItWouldNotAsk()` threw. */
   explain(error: unknown): StoreFailure {
     if (!(error instanceof CircuitOpen)) {
-      return { detail: describeStoreError(error), cause: error, isOfStore: isOfStore(error) };
+      return { detail: describeStoreError(error), cause: error, isStoreFault: isStoreFault(error) };
     }
     const cause = this.#failure;
     const detail = `${error.message}; the last failure: ${describeStoreError(cause)}`;
-    return { detail, cause, isOfStore: true };
+    return { detail, cause, isStoreFault: true };
   }
 
   async #call(name: string, ttl: number): Promise<unknown> {

@@ -63,21 +63,24 @@ export function createUseProof(
 
   /** Refuses a proof that the store did not record, unless it failed and proofs are accepted then. */
   function handleFailure(error: unknown, to: ProofRecorder): void {
-    const { detail: why, cause, isOfStore } = to.explain(error);
+    const { detail: why, cause, isStoreFault } = to.explain(error);
     const detail = `dpop.store: ${why}`;
-    if (!acceptsWithoutStore || !isOfStore) {
+    if (!acceptsWithoutStore || !isStoreFault) {
       throw new RequestRefused('dpop_proofs_not_recorded', { detail, cause });
     }
     report('dpop_store_failed', `${detail}; proofs are accepted once in each process`);
   }
 
-  /** Refuses a proof that would not be recorded. It is not used up: the client may send it again. */
-  function refuseUnlessAsked(to: ProofRecorder): void {
+  /**
+   * Refuses a proof if the store would not be asked now, unless proofs are accepted then. A refused proof is
+   * not used up: the client may send it again.
+   */
+  function refuseIfStoreIsNotAsked(to: ProofRecorder): void {
     try {
-      to.checkAsks();
+      to.throwIfItWouldNotAsk();
     } catch (error) {
       // What is accepted without the store is reported when it is used up.
-      if (!acceptsWithoutStore || !to.explain(error).isOfStore) {
+      if (!acceptsWithoutStore || !to.explain(error).isStoreFault) {
         handleFailure(error, to);
       }
     }
@@ -114,7 +117,7 @@ export function createUseProof(
   return (proof) => {
     checkNotEnded(proof);
     if (recorder !== undefined) {
-      refuseUnlessAsked(recorder);
+      refuseIfStoreIsNotAsked(recorder);
     }
     const { key, jti, acceptedUntil } = proof;
     const use = { jkt: key.jkt, jti, acceptedUntil };

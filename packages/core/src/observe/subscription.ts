@@ -2,7 +2,7 @@ import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel
 import { onlyArgument } from '../shared/call-arguments.js';
 import { type OptionsOf, optional, optionGroup, readOptions } from '../shared/option-group.js';
 import { functionLike } from '../shared/option-rules.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import type { CertificateExpiryEvent } from './certificate-expiry.js';
 import {
   type AdmittedEvent,
@@ -147,7 +147,7 @@ export function catchObserverErrors<Arguments extends unknown[]>(
   return (...about) => {
     try {
       const outcome = tell(...about);
-      if (ignorePromise(outcome)) {
+      if (isPromise(outcome)) {
         void settle(outcome);
       }
       return outcome;

@@ -3,7 +3,7 @@ import { RequestRefused, TellableError } from '../errors.js';
 import { createMismatch, described } from '../shared/option-errors.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import { readMiddlewareArgument } from './middleware-call.js';
 import { createRoutePolicy, type RoutePolicy } from './route-policy.js';
 
@@ -78,7 +78,7 @@ function fits(calledAs: string, rule: ClaimRequirement, value: unknown): boolean
   if (typeof rule === 'function') {
     // Only `true` accepts, whatever else the function returns.
     const answer: unknown = rule(value);
-    if (ignorePromise(answer)) {
+    if (isPromise(answer)) {
       throw new TellableError(`${calledAs}: a function returned a promise; it must return true or false`);
     }
     return answer === true;

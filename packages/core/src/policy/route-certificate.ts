@@ -16,7 +16,7 @@ import { createMismatch, described } from '../shared/option-errors.js';
 import { OptionReader } from '../shared/option-group.js';
 import { isPlainObject } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import { readMiddlewareArgument } from './middleware-call.js';
 import { createRoutePolicy, type PolicyContext, type RoutePolicy } from './route-policy.js';
 
@@ -129,7 +129,7 @@ export function createCertificateSubjectPolicy(
     for (const { type, oid, expected } of rules) {
       const value =
         typeof expected === 'function' ? (expected(claims) as unknown) : readOwnMember(claims, expected);
-      if (ignorePromise(value)) {
+      if (isPromise(value)) {
         throw new TellableError(
           `${calledAs}: the function for ${type} returned a promise; it must return a text`,
         );

@@ -12,7 +12,7 @@ import {
   withDefault,
 } from '../shared/option-group.js';
 import { checkOption, requireMethods, text } from '../shared/option-rules.js';
-import { callAll, ignorePromise, ignoreRejection } from '../shared/promises.js';
+import { callAll, ignoreRejection, isPromise } from '../shared/promises.js';
 
 /** The methods that this library calls of a connected client of node-redis, version 4 or later. */
 export interface RedisClient {
@@ -379,7 +379,7 @@ function onOne<T>(redis: RedisLogConnection, run: (one: RedisLogCommands) => Pro
 
 /** Throws for a promise: its rejection is handled, and a connection has none. */
 function duplicated<T>(connection: T): T {
-  if (ignorePromise(connection)) {
+  if (isPromise(connection)) {
     throw new TellableError('duplicate() of the Redis client returned a promise; expected a client');
   }
   return connection;

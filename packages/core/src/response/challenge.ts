@@ -3,7 +3,7 @@ import { TellableError } from '../errors.js';
 import type { ReportProblem } from '../observe/events.js';
 import { hasDpopScheme, type TokenScheme } from '../request/credentials.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import type { HttpAnswer } from './http-answer.js';
 
 /** What the body of a refusal is made of. */
@@ -117,7 +117,7 @@ export function createUnserializedAnswer(
     errorBody === undefined
       ? plain
       : errorBody({ status: refusal.status, code: refusal.code, body: plain }, req);
-  if (ignorePromise(shaped)) {
+  if (isPromise(shaped)) {
     throw new TellableError('it returned a promise; it must return the body itself');
   }
   const nonce = refusal.error === 'use_dpop_nonce' ? rules.dpop?.latestNonce() : undefined;

@@ -75,8 +75,8 @@ class Tally {
   /** The failures in a row: each client with a key counts once, each failure without a key counts too. */
   distinctFailures = 0;
 
-  /** Whether nothing failed since the last answer, so that there is nothing to clear either. */
-  get areNone(): boolean {
+  /** Whether nothing has failed since the last answer, so that there is nothing to clear. */
+  get isEmpty(): boolean {
     return this.distinctFailures === 0 && this.all.failures === 0 && this.streaks.size === 0;
   }
 
@@ -86,7 +86,7 @@ class Tally {
 
   clear(): void {
     // Each answer passes here, and to clear an empty cache costs as much as to clear a full one.
-    if (this.areNone) {
+    if (this.isEmpty) {
       return;
     }
     this.streaks.clear();
@@ -154,7 +154,7 @@ export class CircuitBreaker {
 
   /** Milliseconds. */
   #waitOf(countingKeys: CountingKeys, tally: Tally): number {
-    if (tally.areNone) {
+    if (tally.isEmpty) {
       return 0;
     }
     const { probeInterval } = this.#rules;
@@ -168,7 +168,7 @@ export class CircuitBreaker {
 
   /** The streaks by which the breaker is open for this client. */
   #openStreaks(countingKeys: CountingKeys, tally: Tally): Streak[] {
-    if (tally.areNone) {
+    if (tally.isEmpty) {
       return [];
     }
     if (this.#isOpenForAll(tally)) {

@@ -1,8 +1,8 @@
 /**
- * Handles the rejection of `value` if it is a promise, of whatever make: an unhandled one ends the process.
- * Returns whether it is one, which a function that must answer at once must not return.
+ * Returns whether a value is a promise, of any library: a function that must answer at once must not return
+ * one. Also handles the rejection of the promise, because an unhandled rejection ends the process.
  */
-export function ignorePromise(value: unknown): boolean {
+export function isPromise(value: unknown): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null || !('then' in value)) {
     return false;
   }

@@ -22,7 +22,7 @@ import {
   wholeNumber,
 } from '../shared/option-group.js';
 import { checkOption, functionLike, type OptionRule, text } from '../shared/option-rules.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import { proxyHeaderName } from './proxy-header-name.js';
 import type { ProxyPreset } from './proxy-presets.js';
 import { createTrustCheck, type TrustOptions, trustOptions } from './trusted-proxy.js';
@@ -287,7 +287,7 @@ function saysVerified(isVerified: (value: string) => boolean, value: string): bo
   } catch {
     return false;
   }
-  if (ignorePromise(verdict)) {
+  if (isPromise(verdict)) {
     throw new TellableError('isVerified of the preset returned a promise; it must return true or false');
   }
   return verdict === true;

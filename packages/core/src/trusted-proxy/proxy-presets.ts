@@ -30,7 +30,7 @@ import {
 } from '../shared/option-group.js';
 import { flag, functionLike, type OptionRule, oneOf, text } from '../shared/option-rules.js';
 import { readOwnMember } from '../shared/own-member.js';
-import { ignorePromise } from '../shared/promises.js';
+import { isPromise } from '../shared/promises.js';
 import { proxyHeaderName } from './proxy-header-name.js';
 import { createXfccDecoder } from './xfcc.js';
 
@@ -739,7 +739,7 @@ function decodeByUser(decode: CustomHeaderOptions['decode'], value: string): Dec
   if (isUint8Array(returned)) {
     return decodeDer(returned);
   }
-  if (ignorePromise(returned)) {
+  if (isPromise(returned)) {
     // As every promise of a decoder, it is a fault of the code and no request's: proxyHeader()
     // answers 503.
     return returned as never;

@@ -16,7 +16,7 @@ import {
   type SettingsOf,
 } from '../shared/option-group.js';
 import { isPlainObject, type OptionRule, sha256Text } from '../shared/option-rules.js';
-import { callAll, ignorePromise, ignoreRejection } from '../shared/promises.js';
+import { callAll, ignoreRejection, isPromise } from '../shared/promises.js';
 import { describeProxyCertificate, type NamedProxy, ProxyRecognition } from './named-proxy.js';
 import { proxyHeaderName } from './proxy-header-name.js';
 import { createRangeTest, explainUnusableRanges } from './trusted-range.js';
@@ -245,7 +245,7 @@ function peerTest(trust: TrustedPeers): Test {
     // Only true is yes: no other value is, and a promise is a fault of the function.
     return (req) => {
       const returned: unknown = trust(connectionOf(req)?.remoteAddress, req);
-      if (ignorePromise(returned)) {
+      if (isPromise(returned)) {
         throw new TellableError('proxyHeader().trust returned a promise; it must return true or false');
       }
       return returned === true;
