@@ -17,7 +17,7 @@ export interface AttestationParts {
    * longer. Equal in all processes.
    */
   readonly maxAgeMs: number;
-  /** Since when this process knows each revocation, in milliseconds since the epoch. */
+  /** Since when this process knows all revocations, in milliseconds since the epoch. */
   readonly completeSince: () => number;
 }
 
@@ -25,8 +25,8 @@ export interface AttestationParts {
 export class Attestations {
   readonly #parts: AttestationParts;
   /**
-   * Names this process in what it attests since it began to read the log from its beginning, also
-   * when it becomes another writer.
+   * The name of this process in its attestations. It changes when a process that has joined reads the log
+   * from the beginning again. It does not change when the id of its writer does.
    */
   #id: string = randomUUID();
   /**
@@ -47,7 +47,7 @@ export class Attestations {
     this.#parts = parts;
   }
 
-  /** What was written since then is not gone from the log, by its age. */
+  /** Entries that were written after this moment are too young to be gone from the log. */
   get youngSince(): number {
     return Date.now() - this.#parts.maxAgeMs;
   }
@@ -104,7 +104,7 @@ export class Attestations {
       : this.#parts.entries.compare(attested, this.youngSince);
   }
 
-  /** Whether an attestation is about each entry since the first one of this process. */
+  /** Whether an attestation is about all entries since the first one of this process. */
   coversOwn({ from = '' }: Attestation): boolean {
     return from <= (this.#firstOwnPosition ?? '');
   }

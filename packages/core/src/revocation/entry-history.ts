@@ -20,8 +20,8 @@ export interface Attestation {
   readonly from: string | undefined;
   readonly upTo: string | undefined;
   /**
-   * Milliseconds since the epoch. What was written until then the process may have forgotten, or it
-   * does not know each revocation from before.
+   * Milliseconds since the epoch. The process may have forgotten entries that were written until then, or
+   * does not know all earlier revocations.
    */
   readonly since: number;
   /** The SHA-256 of where each of these entries stands, and of which entry it is. */
@@ -33,8 +33,8 @@ export interface AttestationRequest {
   readonly kind: Attestation['kind'];
   readonly by: string;
   /**
-   * What was written until then may be gone from the log, by its age. In milliseconds since the
-   * epoch.
+   * Entries that were written until this moment may be gone from the log because of their age. In
+   * milliseconds since the epoch.
    */
   readonly youngSince: number;
   /** Revocations from before this moment may be unknown to the process, in milliseconds since the epoch. */

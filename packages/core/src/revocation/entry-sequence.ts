@@ -48,7 +48,7 @@ export class EntrySequence {
     // one finds it missing.
     this.entries.add(position, writer, number, at);
     this.#lastPosition = position;
-    // An entry that this process has forgotten counts as not read.
+    // An entry that was read and forgotten since counts as not read.
     const hasLastRead =
       lastRead === undefined || lastRead < this.#firstPosition || this.entries.has(lastRead);
     const isNext = last === undefined ? this.#isFirstOfWriter(number, lastOwn) : number === last + 1;
@@ -63,8 +63,8 @@ export class EntrySequence {
   }
 
   /**
-   * Whether an entry of a writer that was not met before is its first, or its first one that is not
-   * trimmed.
+   * Whether the first entry that was read of a writer has no missing entry before it: it is the first one of
+   * the writer, or all earlier ones were trimmed.
    */
   #isFirstOfWriter(number: number, lastOwn: string | undefined): boolean {
     if (lastOwn === undefined) {

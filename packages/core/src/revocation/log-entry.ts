@@ -18,7 +18,7 @@ export interface LogEntry {
   /** The version of the log's header, as the writer knows it. */
   readonly version: number;
   /**
-   * The writer knows each revocation since then, by its clock; undefined before it has joined, and while
+   * The writer knows all revocations since then, by its clock; undefined before it has joined, and while
    * it has not read the log to its end for 30 s.
    */
   readonly syncedSince: number | undefined;

@@ -38,7 +38,7 @@ export class LogHeaderKeeper {
   #sealed: string | undefined;
   /** The greatest version that a header of the log had. */
   #version = 0;
-  /** When this process last replaced an older header, by the monotonic clock; some times at most. */
+  /** When this process replaced older headers, by the monotonic clock: the last `MAX_REPLACEMENTS` times. */
   #replacedAt: number[] = [];
   /**
    * Two fleets with other secrets, or a process that has the new secret alone too early, would replace
@@ -123,10 +123,10 @@ export class LogHeaderKeeper {
       throw sealedByAnother();
     }
     if (this.#hasLostEntries) {
-      // A process that starts must not take it for complete, until it is.
+      // A process that starts must not take the log for complete before it is.
       header = await this.#replace({ id: opened.id, completeSince: Date.now() });
       this.#hasLostEntries = false;
-      // It knows so at once, also where the header is changed back.
+      // Announced at once, so that other processes know the version even if the old header is put back.
       await announce();
     }
     this.#sealed = header;
@@ -135,9 +135,9 @@ export class LogHeaderKeeper {
   }
 
   /**
-   * Takes the header that another process gave the log. One that does not say what the log has lost,
-   * as an older one, is replaced. Returns since when the log is complete by a header that was taken,
-   * and 0 for one that was replaced.
+   * Takes the header that another process gave the log. Replaces a header that does not state what the log
+   * has lost, such as an older one. Returns since when the log is complete by the header that was taken, or 0
+   * if it was replaced.
    */
   async take(header: string): Promise<number> {
     const { seals, problems, announce, onSetBack } = this.#rules;
@@ -149,9 +149,10 @@ export class LogHeaderKeeper {
       this.#version = Math.max(this.#version, version);
       return this.completeSince;
     }
-    // A later header that says less is not one that such a process gave.
+    // A header with a greater version that states less loss was not written by a process that found a loss:
+    // it is replaced too, by one with a version that is greater still.
     this.#version = Math.max(this.#version, version);
-    // Processes that give the log a header at the same time replace each other's, but not for long.
+    // Processes that write a header at the same moment replace each other's header, but not for long.
     this.#replacedAt = [...this.#replacedAt, performance.now()].slice(-MAX_REPLACEMENTS);
     const [earliest = 0] = this.#replacedAt;
     const isOften = this.#replacedAt.length === MAX_REPLACEMENTS && performance.now() - earliest < QUIET_TIME;
@@ -165,7 +166,7 @@ export class LogHeaderKeeper {
     if (this.completeSinceOf(replacement) <= known.completeSince) {
       this.#sealed = replacement;
     }
-    // A process that starts finds out that the header that it read is not the newest.
+    // So a process that starts finds out that the header it read is not the newest.
     await announce();
     return 0;
   }

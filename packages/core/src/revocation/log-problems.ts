@@ -44,7 +44,8 @@ export class LogProblems {
   /**
    * Reports once a minute for each issuer that too many of its revocations wait to be written.
    *
-   * @param issuer one of those that are configured; empty for revocations of the tokens of each
+   * @param issuer one of those that are configured; an empty text for revocations of the tokens of all
+   *   issuers
    */
   reportQueueFull(issuer: string): void {
     const now = performance.now();

@@ -7,7 +7,7 @@ import { createSeal, type Seal } from '../shared/sealing.js';
 export interface LogHeader {
   /** Stays when `completeSince` changes. */
   readonly id: string;
-  /** The log knows each revocation from then on. */
+  /** The log has all revocations since then. */
   readonly completeSince: number;
   /** Greater than that of each header before: an older header that is put back is noticed. */
   readonly version: number;

@@ -75,9 +75,9 @@ export class LogSync {
   /** When the newest entry was written, in milliseconds since the epoch. */
   #newestAt = 0;
   /**
-   * When the first entry was written, in milliseconds since the epoch, if the log was begun long before
-   * and may lack what was before that entry. A running process that has read the same entries knows no
-   * more, and the process that began with that entry has reported why.
+   * When the first entry was written, in milliseconds since the epoch, if the log was begun long before and
+   * may lack earlier entries. It is not reported if a running process has read the same entries: that process
+   * knows no more, and the process that wrote the first entry has reported why.
    */
   #lateFirstAt: number | undefined;
   /** When another process wrote an entry last, in milliseconds since the epoch. */
@@ -90,7 +90,7 @@ export class LogSync {
   readonly #join = new JoinWait();
   readonly #answers: JoinAnswers;
   #hasJoined = false;
-  /** Since when this process knows each revocation, by its clock; undefined before it has joined. */
+  /** Since when this process knows all revocations, by its clock; undefined before it has joined. */
   #syncedSince: number | undefined;
   /**
    * Whether this process need not compare any more what it has read: another process has read the
@@ -166,13 +166,13 @@ export class LogSync {
   }
 
   /**
-   * Resolves when the log has it, so that each process learns of it, also one that starts later.
+   * Resolves when the log has the revocation, so that all processes learn of it, also those that start later.
    * Rejects otherwise.
    */
   async publish(notice: RevocationNotice): Promise<void> {
     const givenUp = new AbortController();
     try {
-      // Other entries that are not answered may be before it.
+      // Entries that the log has not confirmed yet may have to be written first.
       await withTimeLimit(STORE_TIMEOUT, () => this.#upkeep.publish(notice, givenUp.signal));
     } finally {
       givenUp.abort();
@@ -292,7 +292,8 @@ export class LogSync {
       return false;
     }
     if (this.#missedReadings > 2) {
-      // Its loss is in the log. Another entry shows whether a new connection is to the right server.
+      // The log's header states the loss already. Another entry shows whether a new connection is to the
+      // right server.
       this.#writer.startAgain();
     }
     throw new TellableError('what this process wrote into it is not in what it reads');
@@ -350,8 +351,8 @@ export class LogSync {
   }
 
   /**
-   * An entry of its own that a process passes by without reading it was taken away, or another is
-   * in its place.
+   * If a process reads past the position of an entry of its own without reading it, the entry was taken away,
+   * or another one is in its place.
    */
   #checkOwnEntries(): void {
     if (this.#writer.hasMissed(this.#position)) {
@@ -514,9 +515,9 @@ export class LogSync {
   }
 
   /**
-   * Tells each process that runs what this one has read in the log. One that has read other entries
-   * gives the log another header; the others answer with what they have read. Without a `join` entry
-   * this process does not join, for no other could object.
+   * Writes for all running processes what this one has read in the log. A process that has read other entries
+   * gives the log another header; the others answer with what they have read. Without a `join` entry this
+   * process does not join, because no other process could object.
    */
   async #askToJoin(): Promise<void> {
     if (!this.#join.hasReadJoin) {
@@ -570,9 +571,9 @@ export class LogSync {
   }
 
   /**
-   * Whether this process read the log to its end a moment ago. Otherwise it may have to judge the log as
-   * one that starts, and what it writes before must not say that it knows each revocation. Half of the
-   * time after which it returns is left for an entry that is under way.
+   * Whether this process read the log to its end a moment ago. Otherwise it may have to judge the log like a
+   * process that starts, and until then its entries must not say that it knows all revocations. Half of
+   * `QUIET_TIME` is left for an entry that is under way.
    */
   get #isReadLately(): boolean {
     return !this.#isReturning && performance.now() - this.#readToEndAt < QUIET_TIME / 2;
@@ -662,8 +663,8 @@ export class LogSync {
   }
 
   /**
-   * What is trimmed is older than the first entry: the log was begun then, the fleet was down before,
-   * or the log lost what was before.
+   * Entries are trimmed only if they are old. So if the first entry is young, the log was begun with it, the
+   * fleet was down before, or the log lost earlier entries.
    */
   #receiveFirst(at: number): void {
     const isYoung = at > this.#attestations.youngSince;

@@ -35,17 +35,16 @@ export interface LogUpkeepParts {
   readonly onCannotAsk: () => void;
 }
 
-/** Writes into the log what it lacks, and from time to time that the fleet runs. */
+/** Writes into the log what it lacks, and heartbeats: entries that show that the fleet runs. */
 export class LogUpkeep {
   readonly #parts: LogUpkeepParts;
   /**
-   * From this moment of the monotonic clock on what the log lacks is written into it; other
-   * processes may do so before.
+   * When this process writes what the log lacks, by the monotonic clock. Other processes may write it before.
    */
   #writeLackingAt = Number.POSITIVE_INFINITY;
   /** Whether what this process wrote lately may be lost, and has to be written again. */
   #mustRewriteRecent = false;
-  /** What is left of that; undefined before the first of it is written. */
+  /** What is left to write again; undefined before the first of it is written. */
   #toRewrite: KnownNotice[] | undefined;
   /** Whether an entry without a notice could not be written: a heartbeat, a question or an answer. */
   #owesPlainEntry = false;
@@ -61,16 +60,16 @@ export class LogUpkeep {
   }
 
   /**
-   * Writes an entry before each revocation that waits. Rejects if it can not, and then tries later
-   * what the log lacks by then.
+   * Writes an entry ahead of all waiting revocations. Rejects if this fails: what the log then lacks is
+   * written later.
    */
   write(known: KnownNotice | undefined, kind?: Attestation['kind']): Promise<void> {
     return this.#written(this.#parts.writer.write(known, kind), known?.notice);
   }
 
   /**
-   * Writes what this process revokes. Once it is given up, it is written later, with what the log
-   * lacks.
+   * Writes a revocation of this process. If the caller gives up waiting before that, the revocation is
+   * written later, with what else the log lacks.
    */
   publish(notice: RevocationNotice, givenUp: AbortSignal): Promise<void> {
     return this.#written(this.#parts.writer.publish(notice, givenUp), notice);
@@ -98,7 +97,7 @@ export class LogUpkeep {
     this.#toRewrite = undefined;
   }
 
-  /** Rejects if it can not be written. */
+  /** Writes what the log lacks, if it is time for that. Rejects if it can't be written. */
   async writeWhatLacks(): Promise<void> {
     await this.#writeLacking();
     if (this.#mustRewriteRecent) {
@@ -108,8 +107,8 @@ export class LogUpkeep {
   }
 
   /**
-   * Writes again some of what this process wrote lately. The rest follows after the next reading: it
-   * must not wait for all.
+   * Writes again some of what this process wrote lately. The rest follows after the next reading, which must
+   * not wait until all is written.
    */
   async #rewriteSome(): Promise<void> {
     // Reversed, as `pop()` takes the last: the oldest is written first. The list is made once. What is
@@ -142,8 +141,8 @@ export class LogUpkeep {
       return;
     }
     const lacking = this.#parts.revocations.noticesOutsideLog();
-    // Processes that do so at the same time begin at different places, and read in between what the
-    // others wrote.
+    // Processes that write at the same time begin at different places, and read in between what other
+    // processes have written.
     const from = Math.floor(Math.random() * lacking.length);
     const until = performance.now() + WRITE_SLICE;
     for (const known of [...lacking.slice(from), ...lacking.slice(0, from)]) {
@@ -172,7 +171,7 @@ export class LogUpkeep {
   async #writeHeartbeat(): Promise<void> {
     const { writer, isComparisonSettled, attestationAge, newestAt } = this.#parts;
     if (!isComparisonSettled()) {
-      // It joined without an answer. A process that runs may have been kept from answering.
+      // This process joined without an answer. A running process may have been kept from answering.
       await this.#askAgain();
       return;
     }
@@ -182,8 +181,8 @@ export class LogUpkeep {
     // The next check may come too late.
     const longestWait = HEARTBEAT_INTERVAL * (SHORTEST_WAIT + RANDOM_WAIT);
     const isOwnDue = performance.now() - writer.lastConfirmedAt >= OWN_ENTRY_INTERVAL - longestWait;
-    // An entry that attests nothing is no heartbeat: whatever has processes write it would keep
-    // them from comparing what they read.
+    // Entries without an attestation do not count as heartbeats. Otherwise an attacker who causes such
+    // entries could keep processes from comparing what they have read.
     if (isQuiet || isOwnDue || attestationAge() >= HEARTBEAT_INTERVAL / 2) {
       await this.write(undefined, 'heartbeat');
     }
@@ -196,8 +195,8 @@ export class LogUpkeep {
       await this.write(undefined, 'join');
       this.#cannotAskSince = undefined;
     } catch (error) {
-      // A failover takes less. What keeps this process from asking for longer may keep another one
-      // from telling what the log has lost.
+      // A failover takes less time. What keeps this process from asking for longer may also keep another
+      // process from stating what the log has lost.
       this.#cannotAskSince ??= now;
       if (now - this.#cannotAskSince > QUIET_TIME) {
         this.#parts.onCannotAsk();

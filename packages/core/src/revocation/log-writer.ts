@@ -22,7 +22,10 @@ export interface LogWriterParts {
   readonly hasRead: (writer: string, number: number) => boolean;
   /** Remembers what this process writes. */
   readonly ownUnread: OwnUnreadNotices;
-  /** Called with the issuer of a revocation that is rejected because too many wait; empty for each. */
+  /**
+   * Called when a revocation is rejected because too many wait: with its issuer, or with an empty text if it
+   * is for the tokens of all issuers.
+   */
   readonly onFull: (issuer: string) => void;
 }
 
@@ -70,7 +73,7 @@ export class LogWriter {
   }
 
   /**
-   * Writes what this process writes by itself, before each revocation that waits. Rejects if the
+   * Writes an entry that this process writes by itself, ahead of all waiting revocations. Rejects if the
    * entry may not be in the log.
    */
   write(known: KnownNotice | undefined, kind: Attestation['kind'] | undefined): Promise<void> {
@@ -197,7 +200,8 @@ export class LogWriter {
         this.#unread.set(position, { writer: written.writer, confirmedAt: this.#lastConfirmedAt });
       }
     } catch (error) {
-      // It may have been written or not, so that the number would look like a gap to others.
+      // The entry may or may not be in the log. If it is not, other processes would take its number for a
+      // gap.
       this.#becomeAnother();
       throw error;
     }
@@ -209,7 +213,7 @@ export class LogWriter {
   }
 }
 
-/** What settles all of these calls. */
+/** Returns the functions that settle all given calls. */
 function settling(
   calls: readonly Pick<WaitingCall, 'resolve' | 'reject'>[],
 ): Pick<WaitingEntry, 'resolve' | 'reject'> {

@@ -9,11 +9,12 @@ const MAX_NEWER = 10_000;
 /**
  * Remembers revocations that this process wrote into the log and has not read there yet, to write them again
  * after the connection was interrupted. Holds the last one of each name, for at least the 10,000 latest
- * names. Returns those alone that are less than two minutes old: a process to which a written entry is new
- * refuses each token of this name that it saw before, also one that was issued after the revocation.
+ * names. Returns only those that are less than two minutes old: a process that has not seen a written entry
+ * before refuses each token of this name that it knows already, also one that was issued after the
+ * revocation.
  */
 export class OwnUnreadNotices {
-  /** By name. Two maps, so that none has to be searched for what is old. */
+  /** By name. There are two maps, so that neither has to be searched for old revocations. */
   #newer = new Map<string, KnownNotice>();
   #older = new Map<string, KnownNotice>();
   /** When the newer map began, by the monotonic clock. */
@@ -50,7 +51,7 @@ export class OwnUnreadNotices {
    */
   markRead({ revocation, id }: RevocationNotice): void {
     if (this.#newer.size + this.#older.size === 0) {
-      // The name of each entry of a long log is not made for nothing.
+      // This spares making a name for every entry of a long log.
       return;
     }
     const name = nameOf(revocation);
@@ -76,7 +77,7 @@ export class OwnUnreadNotices {
   }
 
   #begin(now: number): void {
-    // All of it is older than that.
+    // After twice that time everything in the map is too old.
     this.#older = now - this.#newerSince < 2 * RECENT ? this.#newer : new Map();
     this.#newer = new Map();
     this.#newerSince = now;

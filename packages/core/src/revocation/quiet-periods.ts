@@ -12,7 +12,7 @@ export interface QuietPeriod {
 }
 
 /**
- * The times without entries that no process is known to have read the log through: the fleet was
+ * The times without entries during which no process is known to have been reading the log: the fleet was
  * down, or entries were lost.
  */
 export class QuietPeriods {
@@ -43,10 +43,10 @@ export class QuietPeriods {
   }
 
   /**
-   * The end of the last period and `QUIET_TIME`, in milliseconds since the epoch; 0 without a period. A
-   * running process attests from which moment on it knows each revocation. The last period explains a moment
-   * up to this one; a later one means that entries were lost. `QUIET_TIME` is added as processes do not all
-   * read the log again at once when Redis is back.
+   * The end of the last period plus `QUIET_TIME`, in milliseconds since the epoch; 0 without a period. A
+   * running process attests since which moment it knows all revocations. The last quiet period explains such
+   * a moment if it is not later than this one; a later moment means that entries were lost. `QUIET_TIME` is
+   * added because processes do not all read the log again at once when Redis is back.
    */
   get explainsUntil(): number {
     const end = this.#lastOf(this.#periods)?.to;

@@ -86,7 +86,7 @@ interface KeptRevocation extends ReceivedRevocation, Expiring {
   position: string | undefined;
 }
 
-/** What was forgotten, until the last of it had been forgotten anyway. */
+/** Revocations that were forgotten too early, until the last of them would have been forgotten anyway. */
 interface Forgotten extends ForgottenRevocations, Expiring {}
 
 /** A revocation by a long name, of which it has the SHA-256. */
@@ -99,7 +99,7 @@ type RevocationOfLongName = OfOneIssuer &
  */
 export type WrittenRevocation = Exclude<Revocation, { token: string }> | Readonly<RevocationOfLongName>;
 
-/** What a process sends to the others of a revocation. */
+/** A revocation as a process sends it to the others. */
 export interface RevocationNotice {
   readonly revocation: WrittenRevocation;
   /** Milliseconds since the epoch, by the clock of the process that revoked. */
@@ -174,14 +174,14 @@ type OnRevoked = (code: RevokedCode) => void;
  * whether what is known of a token may be used.
  */
 export class Revocations {
-  /** By a clock that no step sets forward: it would end revocations early. */
+  /** Kept by the monotonic clock: a wall clock that is set forward would end revocations early. */
   readonly #revocations: ExpiringMap<KeptRevocation>;
   readonly #limits: UsabilityLimits;
   readonly #waiters = new Set<Waiter>();
   readonly #watchers = new Set<OnRevoked>();
   /**
-   * The watchers by the names of the revocations that concern them, so that a revocation costs what it
-   * hits.
+   * The watchers by the names of the revocations that concern them, so that the cost of a revocation depends
+   * only on the number of watchers that it concerns.
    */
   readonly #watchersOf = new Map<string, Set<OnRevoked>>();
   readonly #keptForMs: number;
@@ -195,7 +195,7 @@ export class Revocations {
   readonly #recentIds = new RecentMap<string, true>(MAX_RECENT_IDS);
   /** How many revocations were added. */
   #addedCount = 0;
-  /** By issuer; under an empty one those of the tokens of each issuer. */
+  /** By issuer; under an empty text the revocations that hold for the tokens of all issuers. */
   readonly #forgotten = new Map<string, Forgotten>();
 
   constructor({
@@ -209,8 +209,8 @@ export class Revocations {
     report = () => undefined,
   }: RevocationsRules) {
     this.#maxWait = maxWait * 1000;
-    // A token that lives for `longestUse` is accepted for that much longer: the clock of its server
-    // may be ahead, and this one's behind.
+    // A token may be accepted for twice the clock tolerance after `longestUse`: the clock of its server may
+    // be ahead, and the clock of this process behind.
     this.#keptForMs = (longestUse + 2 * clockTolerance) * 1000;
     this.#revocations = new ExpiringMap(maxRevocations, this.#keptForMs, {
       groupOf: issuerIn,
@@ -277,7 +277,7 @@ export class Revocations {
         return false;
       }
     } else if (known !== undefined && isRepeated) {
-      // An act from before the one that is kept of this name.
+      // An earlier revocation of this name arrives again: the later one is kept.
       return false;
     }
     // If this process still has to write `known` into the log, and `notice` was read there, the merged entry
@@ -306,9 +306,9 @@ export class Revocations {
   }
 
   /**
-   * Calls `onRevoked` once when a revocation of the token is received, or when one may have been
-   * missed, after the turn `sinceTurn`. If so already, it is called before this returns. Returns a
-   * function that ends the watch.
+   * Calls `onRevoked` once if a revocation that concerns the token is received after the turn `sinceTurn`, or
+   * if one may have been missed since then. A revocation of this very token counts at any turn. If it is so
+   * already, `onRevoked` is called before this returns. Returns a function that ends the watch.
    */
   watch(watched: Watched, sinceTurn: number, onRevoked: OnRevoked): () => void {
     const keys = revocationKeysOf(watched);
@@ -339,8 +339,9 @@ export class Revocations {
   }
 
   /**
-   * Returns why the token must not be accepted any more: a revocation of it was received, or one may
-   * have been missed, after the turn `sinceTurn`. Undefined if neither is so.
+   * Returns why the token must not be accepted any more: a revocation that concerns it was received after the
+   * turn `sinceTurn`, or one may have been missed since then. A revocation of this very token, by its hash or
+   * its `jti`, counts at any turn. Returns `undefined` if none of this is so.
    */
   findRevokedSince(watched: Watched, sinceTurn: number): RevokedCode | undefined {
     return this.#findRevokedSince(watched, revocationKeysOf(watched), sinceTurn);
@@ -495,7 +496,10 @@ export class Revocations {
     return this.#revocations.size > 0 && this.#revocations.get(keyOf('tokenHash', name)) !== undefined;
   }
 
-  /** What must not turn into acceptance: any token of the issuer may be one that was revoked. */
+  /**
+   * Remembers that revocations of an issuer were forgotten. Any older token of the issuer may be one that
+   * they revoked, so that it must not be accepted.
+   */
   #forget(issuer: string, revocations: readonly KeptRevocation[]): void {
     const before = this.#forgotten.get(issuer);
     const counts = before !== undefined && !(performance.now() > before.until);
@@ -546,8 +550,8 @@ function receiptOf({ at }: RevocationNotice): NoticeReceipt {
 }
 
 /**
- * Whether an act that is known comes with a later moment than before: its writer has read another
- * one of the same name since. The time that an entry was under way is no later moment.
+ * Returns whether a known revocation is stated again with a later time: its writer has merged it with another
+ * one of the same name. The time that an entry takes to arrive does not make it later.
  */
 function isRestatedLater(stated: RevocationNotice, receipt: NoticeReceipt, known: KeptRevocation): boolean {
   const isCapped = stated.at > receipt.at;
@@ -559,10 +563,7 @@ function laterOf(one: string | undefined, other: string | undefined): string | u
   return one === undefined || (other !== undefined && other > one) ? other : one;
 }
 
-/**
- * Throws `TypeError` for what is no revocation, and for one that could concern no token of these
- * issuers.
- */
+/** Throws `TypeError` if the value is no revocation, or if it could concern no token of these issuers. */
 export function parseRevocation(given: unknown, issuers: readonly string[]): Revocation {
   const { issuer, ...named } = (typeof given === 'object' && given !== null ? given : {}) as {
     issuer?: unknown;
@@ -597,7 +598,7 @@ export function toWrittenRevocation(revocation: Revocation): WrittenRevocation {
 }
 
 function isOfText(revocation: Revocation): revocation is Extract<Revocation, { token: string }> {
-  // A member that every object has was not given.
+  // Only an own member: a `token` on `Object.prototype` was not given by the caller.
   return Object.hasOwn(revocation, 'token');
 }
 
@@ -622,7 +623,7 @@ export function nameOf(revocation: WrittenRevocation): string {
   return keyOf(...partsOf(revocation));
 }
 
-/** The issuer whose tokens are revoked; empty if those of each issuer are. */
+/** The issuer whose tokens are revoked; an empty text if the tokens of all issuers are. */
 export function issuerOf(revocation: WrittenRevocation): string {
   return partsOf(revocation)[2] ?? '';
 }
@@ -634,16 +635,13 @@ function revocationOf(key: string): WrittenRevocation {
   return { [kind]: value, ...(issuer !== '' && { issuer }) } as WrittenRevocation;
 }
 
-/** The issuer in a key; empty in that of a revocation for the tokens of each issuer. */
+/** The issuer in a key; an empty text if the revocation is for the tokens of all issuers. */
 function issuerIn(key: string): string {
   const from = key.indexOf(' ') + 1;
   return key.slice(from, key.indexOf(' ', from));
 }
 
-/**
- * The names of the revocations that concern a token. What a token does not say is looked up under no
- * name.
- */
+/** Returns the keys of the revocations that concern a token. A claim that the token lacks has no key. */
 function revocationKeysOf({ hash, revocationHash, tokenClaims }: Watched): ReadonlySet<string> {
   const named = claimNames
     .map(([kind, claim]) => [kind, readOwnMember(tokenClaims.claims, claim)])
@@ -672,9 +670,8 @@ function unwatched(): void {
 
 /** An issuer and a kind have no blanks, so no two triples give one key. */
 function keyOf(kind: string, value: string, issuer = ''): string {
-  // So many revocations must not take the more memory, the longer the names are that a client chose.
-  // The engine keeps the parts of a template next to the whole, and those of `join` not. The hash
-  // of a long name may be another name: it is kept as one of another kind.
+  // Long names that clients choose must not cost memory. `join` makes one text, where a template would keep
+  // its parts in memory too. A hash has a kind of its own (`sub#`), as a short name may be equal to a hash.
   return (isPlain(value) ? [kind, issuer, value] : [`${kind}#`, issuer, hashOf(value)]).join(' ');
 }
 

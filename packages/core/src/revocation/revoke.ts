@@ -16,9 +16,9 @@ export interface RevokeParts {
 }
 
 /**
- * Returns a function that revokes in this process and then in the others. It throws `TypeError` for
- * what is no revocation, and rejects with `RequestRefused` if the other processes may not know of
- * it. It holds in this process all the same.
+ * Returns a function that revokes in this process and then in the others. It throws `TypeError` if the value
+ * is no revocation, and rejects with `RequestRefused` if other processes may not know of the revocation. In
+ * this process the revocation holds also then.
  */
 export function createRevoke(
   issuers: readonly string[],

@@ -19,7 +19,7 @@ export interface DatedClaims {
   readonly turn: number;
   /** The moment of `turn` by the monotonic clock, in milliseconds. */
   readonly turnTime: number;
-  /** Of an answer to another process's question, which came over the shared cache. */
+  /** Where the answer comes from if another process asked and this one found it in the shared cache. */
   readonly shared: SharedOrigin | undefined;
 }
 
@@ -58,8 +58,8 @@ export interface ReceivedRevocation {
 }
 
 /**
- * What was forgotten before its time of the revocations of one issuer, or of those of each: any
- * token of theirs may be revoked.
+ * Revocations of one issuer, or for all issuers, that were forgotten too early: any older token of theirs may
+ * be revoked.
  */
 export type ForgottenRevocations = Omit<ReceivedRevocation, 'isOfOneToken'>;
 
@@ -118,12 +118,12 @@ export type Usability = 'use' | 'outdated' | 'revoked' | 'wait' | 'may-be-revoke
 
 /**
  * Decides whether what is known of a token may be used now. Four other places decide about
- * revocations, each by less: `Revocations.watch()` about requests that were accepted,
- * `findRevokedSince()` about requests that waited, `isTokenHashRevokedForAllIssuers()` about tokens of
- * which nothing is known, and `acceptsShared` about whether the shared cache is asked.
+ * revocations with less information: `Revocations.watch()` about requests that were accepted,
+ * `findRevokedSince()` about requests that waited, `isTokenHashRevokedForAllIssuers()` about tokens of which
+ * nothing is known, and `acceptsShared` about whether the shared cache is asked.
  *
  * @param now by the monotonic clock, in milliseconds
- * @param forgotten what may have concerned the token
+ * @param forgotten forgotten revocations that may have concerned the token
  */
 export function usabilityOf(
   dated: DatedClaims,

@@ -38,14 +38,14 @@ export class WaitingRevocations {
   #calls = 0;
 
   /**
-   * @param onFull called when a revocation is rejected because too many wait, with its issuer; with
-   *   an empty text for one of the tokens of each issuer
+   * @param onFull called when a revocation is rejected because too many wait: with its issuer, or with an
+   *   empty text if it is for the tokens of all issuers
    */
   constructor(onFull: (issuer: string) => void) {
     this.#onFull = onFull;
   }
 
-  /** Rejects the call, or another one of the issuer of which most wait, if too many wait. */
+  /** If too many calls wait, rejects this one, or a call for the issuer of which the most wait. */
   add(known: KnownNotice, call: WaitingCall): void {
     const { revocation } = known.notice;
     const issuer = issuerOf(revocation);
