@@ -218,8 +218,8 @@ export class SharedCache {
 }
 
 /**
- * `undefined` for claims that JSON can't be written of, as those of a token source of yours may be:
- * they are not shared.
+ * Returns `undefined` for an answer that is not shared because its claims can't be written as JSON: a
+ * user's token source may return such claims.
  */
 function textOf(answer: SharedAnswer | SharedRejection): string | undefined {
   try {

@@ -66,14 +66,14 @@ const mayBeRevoked = createTokenRejection(
 );
 
 /**
- * A reading of a token: its names, the requester, and the server that is asked, or whose keys verify the
- * token.
+ * A reading of a token: its hash and its cache key, the requester, and the server that is asked, or whose
+ * keys verify the token.
  */
 interface Reading {
   readonly token: string;
   readonly server: TokenServer;
   readonly hash: string;
-  /** Names the answers to it, apart from those of another authorization server. */
+  /** The cache key: the hash of the token and the id of the server. */
   readonly key: string;
   /** Undefined where no request is known. */
   readonly requester: RequesterFacts | undefined;
@@ -129,7 +129,7 @@ export class TokenCache {
   readonly #openReadings = new Map<string, Promise<DatedToken | TokenRejection>>();
   /** Readings that begin when the open one of the same name has ended. */
   readonly #nextReadings = new Map<string, Promise<DatedToken | TokenRejection>>();
-  /** Answers in use that are asked for again at the moment. */
+  /** How many background refreshes run now. */
   #refreshes = 0;
   #isSettling = false;
 
@@ -178,7 +178,8 @@ export class TokenCache {
         return entry.tokenClaims;
       }
     }
-    // Spares a reading of an unknown token. Whether a token is revoked, `usability()` decides.
+    // A shortcut, mainly for a token that is not cached: it needs no reading if its hash is revoked. After
+    // a reading `usability()` decides whether the token is revoked.
     if (this.#revocations.isTokenHashRevokedForAllIssuers(hash)) {
       return revoked;
     }
@@ -209,7 +210,7 @@ export class TokenCache {
       return;
     }
     this.#refreshes += 1;
-    // If it fails, no request needs an old answer: one that waits for it looks for its own.
+    // A failed refresh looks for no stale answer: a request that has joined it looks for one itself.
     this.#findOrRead({ ...about, requester })
       .catch(() => undefined)
       .finally(() => {
@@ -235,7 +236,9 @@ export class TokenCache {
   }
 
   /**
-   * Reads the answer from the shared cache, or else asks the authorization server, and caches it.
+   * Reads the answer from the shared cache, or else asks the authorization server, and caches it. Does
+   * not look into the cache of this process first: call `findCached()` for that. If the authorization
+   * server can't be asked, resolves with an answer of this process that `staleIfError` permits.
    * Requests with the same token join the open reading, which is made for the `requester` of the
    * first.
    *
@@ -283,8 +286,8 @@ export class TokenCache {
   }
 
   /**
-   * Returns whether an active answer is cached that is too old, and that is used if the
-   * authorization server can't be asked. No client can have made up such a token.
+   * Returns whether an active answer is cached, fresh or too old, that may be used if the authorization
+   * server can't be asked. No client can have made up such a token.
    *
    * @param hash `hashOf(token)`
    */
@@ -304,7 +307,7 @@ export class TokenCache {
     if (cached !== undefined) {
       return cached;
     }
-    const shared = this.#sharedFor(reading);
+    const shared = this.#usableSharedCacheFor(reading);
     const found = shared && (await this.#findAndCacheShared(shared, reading, false));
     return found && this.#decideAtEnd(async () => found);
   }
@@ -350,7 +353,7 @@ export class TokenCache {
     const known = await this.#readToken(reading);
     if (typeof known === 'string') {
       this.#keepRejection(reading, known);
-      await this.#sharedOf(reading.server)?.remove(sharedName(reading));
+      await this.#sharedCacheOf(reading.server)?.remove(sharedName(reading));
     }
     return known;
   }
@@ -382,7 +385,7 @@ export class TokenCache {
     reading: Reading,
     ask: () => Promise<DatedToken | TokenRejection>,
   ): Promise<DatedToken | TokenRejection> {
-    const shared = this.#sharedFor(reading);
+    const shared = this.#usableSharedCacheFor(reading);
     if (shared === undefined) {
       return ask();
     }
@@ -394,16 +397,16 @@ export class TokenCache {
    * Returns the shared cache if the answer of another process may be in it and could be used;
    * `undefined` otherwise.
    */
-  #sharedFor({ key, server }: Reading): SharedCache | undefined {
+  #usableSharedCacheFor({ key, server }: Reading): SharedCache | undefined {
     const cachedEntry = this.#active.peek(key);
     const isVoid = cachedEntry !== undefined && this.#revocations.usability(cachedEntry) === 'revoked';
     // No shared answer is used for a token that this process knows to be revoked, and none at all
     // while this process may miss revocations: a look would only cost time.
-    return isVoid || !this.#revocations.acceptsShared ? undefined : this.#sharedOf(server);
+    return isVoid || !this.#revocations.acceptsShared ? undefined : this.#sharedCacheOf(server);
   }
 
   /** Returns the shared cache if answers of this server are shared; `undefined` otherwise. */
-  #sharedOf({ readIntrospects, sharedId }: TokenServer): SharedCache | undefined {
+  #sharedCacheOf({ readIntrospects, sharedId }: TokenServer): SharedCache | undefined {
     // To verify a signature costs less than to fetch the answer of another process.
     return readIntrospects && sharedId !== undefined ? this.#shared : undefined;
   }
@@ -477,7 +480,7 @@ export class TokenCache {
       if (known.claimsFrom === 'server') {
         const { claims, issuer } = known.tokenClaims;
         // The process that holds the lock releases it only when other processes find the answer.
-        await this.#sharedOf(server)?.put(
+        await this.#sharedCacheOf(server)?.put(
           sharedName(reading),
           { claims, issuer, askedAt, logReadUpTo },
           seconds,
@@ -494,7 +497,7 @@ export class TokenCache {
     rejection: TokenRejection,
     hadServerAnswer: boolean,
   ): Promise<void> {
-    const shared = this.#sharedOf(reading.server);
+    const shared = this.#sharedCacheOf(reading.server);
     if (shared === undefined) {
       return;
     }
@@ -682,7 +685,7 @@ export class TokenCache {
     return stale;
   }
 
-  /** Only if the authorization server can't be asked, whatever one client does. */
+  /** Only in an outage that a single client can't have caused. */
   #maySubstitute(stale: Entry, trouble: unknown): boolean {
     return showsOutage(trouble) && this.#isUsableStale(stale);
   }
@@ -731,7 +734,7 @@ const unanswered: ReadonlySet<RefusalCode> = new Set<RefusalCode>([
 
 /**
  * Returns whether the authorization server can't be asked about a known token: this question got no
- * answer, or earlier ones about known tokens got none. A client can cause each other refusal, by
+ * answer, or earlier ones about known tokens got none. A client can cause every other refusal, by
  * made-up tokens or by many questions at once, to have its revoked token accepted.
  */
 function showsOutage(trouble: unknown): boolean {

@@ -44,7 +44,7 @@ export function checkClaims(
   refuseAhead('iat', tokenClaims.issuedAt, rules, now);
   // Exact, case-sensitive, no normalisation (RFC 8414 §3.3, RFC 7519 §4.1.3).
   const { claims } = tokenClaims;
-  // As `claimOf` reads it, which is slower: a name that is written here is found faster.
+  // Reads what `claimOf(claims, 'iss')` returns: V8 finds a member faster by a literal name.
   const iss = Object.hasOwn(claims, 'iss') ? (claims.iss ?? undefined) : undefined;
   if (tokenClaims.issuer !== rules.issuer || (iss !== undefined && iss !== rules.issuer)) {
     throw new RequestRefused('token_wrong_issuer', { detail: describeWrongIssuer(rules.issuer, iss) });

@@ -176,7 +176,7 @@ export function parseTokenAnswer(answer: unknown): TokenAnswer {
   } satisfies TokenClaims);
 }
 
-/** A source that forgets a member would have the token pass without the check of what it says. */
+/** Throws if a source left out the member for a claim: the check that reads this member would not run. */
 function requireWhatClaimsSay(claims: unknown, members: Readonly<Record<string, unknown>>): void {
   for (const [claim, member] of Object.entries(members)) {
     const isSaid =
@@ -306,7 +306,7 @@ const audienceOf = new InternCache((name) => Object.freeze([name])).of;
 const textOf = new InternCache((text) => text).of;
 const noScopes: readonly string[] = Object.freeze([]);
 
-/** What many tokens have in common, where JSON has a text of its own for each. */
+/** Claims whose values many tokens share: `JSON.parse` makes a new string for each token. */
 const internedClaims = ['iss', 'aud', 'client_id', 'scope', 'token_type'] as const;
 
 function withInternedTexts(claims: Record<string, unknown>): Record<string, unknown> {
