@@ -230,8 +230,8 @@ export function createRequestAdmitter({
     authorization: Authorization,
     req: NodeRequest,
   ): Authorization | Promise<Authorization> {
-    // With `binding: 'report'` a request is accepted though its proof is bad: it has no `keyThumbprint`. And
-    // one mtlsBound() may be mounted for the application and for a route.
+    // With `binding: 'report'` a request is accepted though its proof is bad: it has no `keyThumbprint`. If
+    // one mtlsBound() is mounted for the application and for a route, its first check used up the proof.
     if (shown === undefined || authorization.keyThumbprint === undefined || shown.isUsedUp) {
       return authorization;
     }
@@ -414,8 +414,8 @@ async function noteUseLater(proving: Promise<Authorization>, shown: ShownProof):
 
 /** Waits for what a policy returned, of any make, and rejects when it does not settle in time. */
 async function awaitPolicy(outcome: unknown): Promise<unknown> {
-  // Bluebird as the global `Promise` has the race below look at it too late: its rejection would
-  // end the process.
+  // If Bluebird is the global `Promise`, the race below attaches its handler too late: without this one
+  // a rejection would end the process.
   ignoreRejection(outcome);
   return withTimeoutSignal(POLICY_TIMEOUT, (signal) =>
     giveUpWhenAborted(signal, () => outcome).catch((error: unknown) => {

@@ -60,8 +60,8 @@ export class Authorization {
   readonly #request: NodeRequest;
   readonly #tokenClaims: TokenClaims;
   readonly #turn: number;
-  // Shared by all objects that replaced one another for the request: a stream that has its token checked
-  // again and again keeps the newest alone.
+  // Shared by an object and all that replace it: each finds the newest, and a long stream whose token is
+  // checked many times keeps no chain of old ones.
   #shared: { latest: Authorization } | undefined;
 
   /**

@@ -13,9 +13,9 @@ interface RefusalKind {
   /** The `error` of RFC 6750 §3.1; absent when the request carried no credentials at all. */
   readonly error?: string;
   readonly description?: string;
-  /** What may pass by itself is answered with `Retry-After`. */
+  /** A refusal whose cause may pass by itself is answered with `Retry-After`. */
   readonly transient?: true;
-  /** What no other token would help gets no challenge. */
+  /** A refusal that another token would not avoid gets no challenge. */
   readonly unchallenged?: true;
 }
 

@@ -98,7 +98,7 @@ export function createRequestChecks(
   // Not frozen: V8 walks a frozen list the slow way.
   const bindingRules = { binding, methods };
   const isReporting = binding === 'report';
-  // What is only reported ends no token.
+  // With `binding: 'report'` a revoked certificate is only reported: its tokens are not revoked.
   const whenRevoked = isReporting ? undefined : revokeCertificate;
   const certificateFrom = describeSource(settings.certificate);
   const reported = new Map<RefusalCode, number>();

@@ -90,7 +90,7 @@ export interface ResourceServer {
    * or by itself. Rejects if the revocation may not have reached the other processes, also after
    * `close()`. It holds in this process all the same.
    *
-   * @param from where metrics and events say that it comes from: `signal`; for each other value
+   * @param from where metrics and events say that it comes from: `signal`; for every other value
    * it is `revoke`
    */
   revoke(revocation: Revocation, from?: unknown): Promise<void>;
@@ -245,7 +245,7 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
     settings.floodGuard && new FloodGuard<UsableClaims>(settings.floodGuard, placesPerClient(maxConcurrent));
 
   const explainer = createExplainer(settings.certificate, settings.dpop !== undefined);
-  // Its tokens end in the other processes too. A request is refused at once, and does not wait for that.
+  // Revokes the tokens of the certificate in all processes. The refusal of a request does not wait for it.
   const revokeCertificate = ({ thumbprint }: ClientCertificate) =>
     ignoreRejection(revoke({ thumbprint }, 'certificate'));
   const recheck = recheckOf(settings, revokeCertificate);
@@ -275,7 +275,7 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
   );
 
   let isClosed = false;
-  /** Readings of tokens that have begun end; no further one begins. */
+  /** Throws after `close()`: readings of tokens under way are finished, and no new one starts. */
   const refuseWhenClosed = (): void => {
     if (isClosed) {
       throw new RequestRefused('shutting_down');
@@ -366,7 +366,7 @@ function recheckOf(
   revokeCertificate: (certificate: ClientCertificate) => void,
 ): CertificateRecheck | undefined {
   const rules = certificatePolicy?.revocationCheck;
-  // What is only reported ends no token.
+  // With `binding: 'report'` a revoked certificate is only reported: its tokens are not revoked.
   return certificatePolicy === undefined || rules === undefined || binding === 'report'
     ? undefined
     : {

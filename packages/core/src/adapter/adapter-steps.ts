@@ -91,7 +91,7 @@ export function createAdapterSteps<Exchange, Next>(
     setAuthorization(server, req, exchange, granted);
   };
 
-  /** If nothing must be waited for, it makes no promise, and nothing else for this request. */
+  /** For a request that waits for nothing it makes no promise and no function. */
   function authorize(server: ResourceServer, req: NodeRequest, exchange: Exchange, next: Next): unknown {
     try {
       // If a later mtlsBound() refuses the request, no guard accepts it any more: an error handler of the

@@ -94,7 +94,7 @@ type Handle<Exchange, Next> = (req: NodeRequest, exchange: Exchange, next: Next)
  */
 export function createAsyncHandler<Exchange, Next>(handle: Handle<Exchange, Next>): Handle<Exchange, Next> {
   return (req, exchange, next) => {
-    // A known token makes no promise here: what `next` returns is returned.
+    // With a cached token `handle` waits for nothing, and returns what `next` returns.
     try {
       return handle(req, exchange, next) ?? resolved();
     } catch (thrown) {

@@ -56,7 +56,7 @@ interface ErrorAnsweringContext<E> {
 /** Keeps headers of the responses to errors, each for the request of one context. */
 interface HeaderKeeper<Ctx> {
   readonly keep: (ctx: Ctx, name: string, value: string) => void;
-  /** Keeps a name in `Vary`. Requests share the handler, as each one that is accepted needs one. */
+  /** Keeps a name in `Vary`. Every accepted request needs that, so requests share one handler. */
   readonly keepVary: (ctx: Ctx, name: string) => void;
 }
 
