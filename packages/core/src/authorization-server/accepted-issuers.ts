@@ -162,7 +162,8 @@ const MAX_QUESTIONS = 4;
 
 /** Returns the reader with a time limit: a token source of the user's own may never settle. */
 function limitTime(read: TokenReader, timeout: number): TimeLimitedReader {
-  // Both are said: a promise has no function in it, and its rejection would end the process.
+  // An `async` function returns a promise, which is refused too. Its rejection is handled here, as it
+  // would end the process.
   if (isPromise(read) || typeof read !== 'function') {
     throw createMismatch('tokens', 'a function that returns a function', 'one that returned something else');
   }
@@ -295,12 +296,12 @@ async function askInOrder(
 function explainMismatch(
   named: string | undefined,
   selected: string | undefined,
-  isSelected: boolean,
+  hasSelector: boolean,
 ): string {
   if (selected !== undefined) {
     return `selectIssuer named ${selected}, the token's iss another`;
   }
-  if (isSelected && named !== undefined) {
+  if (hasSelector && named !== undefined) {
     return 'the option selectIssuer named none, for a token that names its issuer';
   }
   return named === undefined

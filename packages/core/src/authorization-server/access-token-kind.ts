@@ -71,7 +71,10 @@ interface KindClaim {
   readonly name: string;
   /** Its values in access tokens, as `wordOf` returns them. */
   readonly access: readonly string[];
-  /** Its values in other JWTs, as `wordOf` returns them; undefined for each other value. */
+  /**
+   * Its values in other JWTs, as `wordOf` returns them; undefined if every value that is not in `access`
+   * is one.
+   */
   readonly others: readonly string[] | undefined;
 }
 
@@ -85,8 +88,8 @@ const kindClaims: readonly KindClaim[] = [
   { name: 'typ', access: ['bearer', 'atjwt'], others: undefined },
   { name: 'token_use', access: ['access', 'accesstoken'], others: undefined },
   { name: 'tokenName', access: ['accesstoken'], others: undefined },
-  // Each of them may say something else: an unknown word neither refuses a JWT nor accepts it, as
-  // `token_type: Bearer`.
+  // These names may have another meaning too: an unknown word, as in `token_type: Bearer`, neither
+  // accepts nor refuses a JWT.
   ...['purpose', 'type', 'tokenType', 'token_type', 'use', 'tokenUse', 'kind', 'tokenKind'].map((name) => ({
     name,
     access: accessWords,

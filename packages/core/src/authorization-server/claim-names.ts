@@ -115,9 +115,9 @@ export function readClaimMapping(
 
 /**
  * Returns the claims with the thumbprint of the claim `name` in `cnf`. Each method in a `cnf` of
- * the token's own still counts: where it does not have that thumbprint, it has both, which the
- * check of the binding refuses. A value that is no thumbprint is copied too: to leave it out would
- * unbind the token.
+ * the token's own still counts. If that `cnf` lacks this thumbprint, `withBothThumbprints()` makes one
+ * that the check of the binding refuses. A value that is no thumbprint is copied too: to leave it out
+ * would unbind the token.
  */
 export function withThumbprint(
   claims: Readonly<Record<string, unknown>>,

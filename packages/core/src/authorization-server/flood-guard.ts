@@ -60,7 +60,7 @@ interface Account {
   isInTrouble: boolean;
   /** When `left` was last brought up to date, by the monotonic clock, in milliseconds. */
   at: number;
-  /** The kind that gets the next place that becomes free: each gets every other one. */
+  /** The kind that gets the next free place: the two kinds alternate. */
   first: ReadingKind;
   /** Readings that wait until a reading of this account ends, in order. */
   readonly waiting: Readonly<Record<ReadingKind, Waiter[]>>;
@@ -93,7 +93,7 @@ const FIRST_PLACES = 20;
  */
 const LEAST_PLACES = 2;
 
-/** Exchanges with one endpoint of which half are the least places of a client. */
+/** The smallest `http.maxConcurrent`: half of it is `LEAST_PLACES`. */
 export const LEAST_CONCURRENT = 2 * LEAST_PLACES;
 
 /** Readings of one client that may be under way at most, however many active tokens it has. */
@@ -124,7 +124,7 @@ interface Refused {
   readonly accounts?: never;
 }
 
-/** The account whose next end of a reading may help. */
+/** Says that a reading must wait until a reading of the account `waitFor` ends, and then try again. */
 interface Delayed {
   readonly waitFor: Account;
   readonly refusal?: never;
@@ -294,9 +294,9 @@ export class FloodGuard<Active extends object> {
   }
 
   /**
-   * Takes a place of each account, and one from its allowance for an unknown token. While a reading
-   * of an account that has none is under way, what it holds may come back: a client with many active
-   * tokens waits for that rather than be refused. A client whose last readings, as many as its
+   * Takes a place of each account, and one from its allowance for an unknown token. If an account has no
+   * allowance left but a reading under way, that reading may give its share back: a client with many
+   * active tokens waits for that and is not refused. A client whose last readings, as many as its
    * allowance, found no active token does not wait.
    */
   #take(countingKeys: CountingKeys, kind: ReadingKind): Taken | Refused | Delayed {

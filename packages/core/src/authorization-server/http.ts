@@ -156,17 +156,19 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ReadCer
       });
     } catch (error) {
       exchange.abort();
-      throw hasAnswered ? error : (exchange.trouble() ?? unlessStale(error, url, exchange, deadline.isOver));
+      throw hasAnswered
+        ? error
+        : (exchange.trouble() ?? toStaleConnection(error, url, exchange, deadline.isOver));
     }
   };
 }
 
 /**
- * Nothing came back: over a connection that was new, or over one that may have been dead. Of the
- * connections that stay silent at the same time the first counts as a timeout of the server, as the
- * server itself may be silent.
+ * Returns the error to throw for a request that got no answer: a `StaleConnection` if its connection had
+ * been used before and may have been dead, and `error` itself otherwise. If several used connections stay
+ * silent at the same time, the first counts as a timeout of the server, which itself may be silent.
  */
-function unlessStale(
+function toStaleConnection(
   error: unknown,
   url: string,
   exchange: PooledExchange<unknown>,
@@ -185,8 +187,8 @@ function unlessStale(
 }
 
 /**
- * Reads the body of an answer of node-fetch. node-fetch itself would copy it twice, and would count
- * its bytes no earlier.
+ * Reads the body of an answer of node-fetch. The methods of node-fetch would copy it twice, and would
+ * notice too many bytes no sooner.
  */
 function readStream(body: NodeJS.ReadableStream | null, maxSize: number): Promise<Buffer<ArrayBuffer>> {
   return new Promise((resolve, reject) => {
@@ -208,7 +210,7 @@ function readStream(body: NodeJS.ReadableStream | null, maxSize: number): Promis
       }
     });
     body.once('end', () => resolve(read.toBuffer()));
-    // After an error, too, and after the end.
+    // 'close' also follows 'error' and 'end': then `fail` changes nothing.
     body.once('close', fail);
     body.once('error', fail);
     if (body.destroyed) {
@@ -227,7 +229,7 @@ class BrokenBody extends Error {
   }
 }
 
-/** Another transport keeps to the same rules; its answer is counted as it comes. */
+/** Sends with the user's `fetch`: follows no redirect, and counts the bytes of the body as they come. */
 function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Send {
   return (url, { method, headers, body = null, deadline }) =>
     giveUpWhenOver(deadline, async () => {

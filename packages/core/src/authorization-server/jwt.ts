@@ -162,8 +162,7 @@ export function jwtAccessTokens(...args: [options?: JwtAccessTokensOptions]): To
       requiredClaims: alwaysRequired,
     };
     const read = async (token: string, requester?: RequesterFacts): Promise<TokenAnswer> => {
-      // A JWT in another spelling would be unknown here, and would not be the one that was
-      // revoked.
+      // Another base64url text of a JWT would have another hash, and would escape the revocation of the JWT.
       if (!isCanonical(token)) {
         return createTokenRejection('jwt_malformed', 'a part of it is not written as base64url demands');
       }

@@ -49,8 +49,8 @@ function requireWholeKey(jwt: string, key: KeyObject, errors: typeof JoseErrors)
   }
 }
 
-// No RSA1_5 (RFC 8725 §3.2), no password, no shared key, no compression (RFC 8725 §3.6): each
-// client knows the public key, and could have a short token grow.
+// No RSA1_5 (RFC 8725 §3.2), no password, no shared key. No compression (RFC 8725 §3.6): any client can
+// encrypt to the public key, and a short compressed token could expand to a huge one.
 const rules: DecryptOptions = {
   keyManagementAlgorithms: ['RSA-OAEP', 'RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW'],
   contentEncryptionAlgorithms: ['A128GCM', 'A256GCM', 'A128CBC-HS256', 'A256CBC-HS512'],

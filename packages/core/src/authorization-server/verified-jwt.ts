@@ -27,7 +27,7 @@ export class JwtRejected extends Error {
 }
 
 /**
- * The errors of jose that a JWT alone causes. Each other error is trouble, and says nothing of the
+ * The errors of jose that a JWT alone causes. Every other error is trouble, and says nothing about the
  * token.
  */
 const faultsOfTheJwt: ReadonlyMap<string, TokenRejection> = new Map([

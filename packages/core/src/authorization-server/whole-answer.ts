@@ -52,7 +52,7 @@ function defineWholeAnswer(): WholeAnswerClass {
 
   /**
    * A `Response` by its prototype alone: the constructor of `Response` takes longer than the rest of
-   * the answer. Its members have no access to this object, so that none of them is inherited.
+   * the answer. The native members do not work for such an object, so this class replaces all of them.
    */
   class OwnAnswer {
     readonly #status: number;

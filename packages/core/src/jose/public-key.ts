@@ -22,7 +22,7 @@ const smallOrderPoints: ReadonlySet<string> = new Set([
   'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
   'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
 ]);
-/** RFC 8032 §5.1.3 permits only y-coordinates below it: each other one spells a smaller one again. */
+/** RFC 8032 §5.1.3 permits only y-coordinates below it: a larger one is another encoding of a smaller one. */
 const ED25519_PRIME = 2n ** 255n - 19n;
 
 /**
