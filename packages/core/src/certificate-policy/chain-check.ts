@@ -107,7 +107,7 @@ export class ChainCheck {
     return !isKnown;
   }
 
-  /** Notes that a certificate is not refused as revoked: if it was before, that is over, such as a hold. */
+  /** Forgets that a certificate was revoked: it is not refused as revoked, for example after a hold. */
   noteNotRevoked({ thumbprint }: ClientCertificate): void {
     if (this.#revoked.size > 0) {
       this.#revoked.delete(thumbprint);
@@ -155,7 +155,8 @@ export class ChainCheck {
         return chain === first ? chain : this.#chain.keep(certificate, chain);
       }
       const isOwn = found.state === 'revoked' && found.at === 0;
-      // The first path counts. One whose status is unknown counts before one with a revoked certificate.
+      // The first path is kept. Another one replaces it if the client's own certificate is revoked, or if
+      // the kept path has a revoked authority and the status of the other one is only unknown.
       if (kept === undefined || isOwn || (kept.found.state === 'revoked' && found.state === 'unknown')) {
         kept = { found, chain };
       }

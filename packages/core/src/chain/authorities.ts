@@ -31,12 +31,12 @@ function isTexts(given: unknown): given is Texts {
   return list.length > 0 && list.every((item) => typeof item === 'string' && item !== '');
 }
 
-/** Seconds after which files are read again, or the function is called again, beside the requests. */
+/** Seconds after which files are read again, or the function is called again, in the background. */
 const CHECK_AGAIN = 10;
 
 /**
- * Seconds after which a request waits for that: an authority that was removed while no request came
- * does not count for the first one.
+ * Seconds after which a request waits for the new reading: an authority that was removed while no
+ * request came is not trusted once more.
  */
 const TOO_OLD = 60;
 
@@ -139,8 +139,9 @@ export class AuthoritySource {
   }
 
   /**
-   * Takes texts over, if they are others and all of them are certificates of authorities that
-   * `parse` can read. Without `parse`, before the library is loaded, `current()` reads them first.
+   * Replaces the certificates if the texts have changed. Throws, and keeps the old ones, if a text has no
+   * certificate, an unreadable one, or one that is not an authority's. Without `parse`, as the library is
+   * not loaded yet, the first call of `current()` parses them.
    */
   #use(texts: readonly string[], parse?: (texts: readonly string[]) => CertificatesBySubject): void {
     const isSame =

@@ -20,14 +20,14 @@ export type ChainReasonCode =
   | 'authority_weak_key'
   | 'too_much_work';
 
-/** Codes of another cause if they are about an authority above the client's certificate. */
+/** The code to use instead if the certificate at fault is an authority above the client's certificate. */
 export const codesOfAuthority: Readonly<Partial<Record<ChainReasonCode, ChainReasonCode>>> = {
   not_valid_yet: 'authority_not_valid_yet',
   expired: 'authority_expired',
   weak_key: 'authority_weak_key',
 };
 
-/** Whether a code stands for another one where that is about an authority: see `codesOfAuthority`. */
+/** Whether a code is one of those for authorities in `codesOfAuthority`. */
 export function isAuthorityVariant(code: ChainReasonCode): boolean {
   return Object.values(codesOfAuthority).includes(code);
 }

@@ -11,7 +11,7 @@ import { CrlSigners } from './crl-signers.js';
 import { buildPath, groupBySubject, type PathParts, readSent } from './path-building.js';
 import { type PathCertificate, readPathCertificate } from './path-certificate.js';
 
-/** Certificates whose path is kept, and as many refused ones whose reason is. */
+/** How many accepted paths are kept, how many refusals, and how many outcomes of `outcomeWithout()`. */
 const MAX_OUTCOMES = 10_000;
 
 /** Certificates above those of clients that are parsed once for many paths, and their bytes together. */
@@ -38,9 +38,9 @@ interface Entry {
 }
 
 /**
- * The certificate that its source gave, for each one that was made of it with what the client sent. A
- * request goes on with the made one, which is verified again for as long as its stream is open. What is
- * kept for a certificate is kept for the first one, so that checks do not add up.
+ * From each certificate object that `withSent()` made to the one that the source gave. A request goes on
+ * with the made object, which is verified again for as long as its stream is open. An accepted path is
+ * kept for the object of the source, so that each further check finds it and makes no further object.
  */
 const origins = new WeakMap<ClientCertificate, ClientCertificate>();
 
@@ -48,14 +48,14 @@ const origins = new WeakMap<ClientCertificate, ClientCertificate>();
 export class ChainVerification {
   readonly #authorities: AuthoritySource;
   readonly #intermediates: AuthoritySource | undefined;
-  /** An accepted path by the certificate that the source gave, a refusal by the one that was verified. */
+  /** Accepted paths by the object that the source gave, refusals by the object that `verify()` got. */
   readonly #byObject = new WeakMap<ClientCertificate, Entry>();
   /** What `complete()` returned, by the path and the certificate that the source gave. */
   readonly #completed = new WeakMap<ChainToAuthority['path'], WeakMap<ClientCertificate, ChainToAuthority>>();
   /**
    * By the thumbprint: a path leads to an authority whatever else a client sends. A resumed TLS session
-   * has lost the intermediates: the clients of one authority must not remove the paths of another one, nor
-   * those below one trust anchor the paths below another one.
+   * has lost the intermediates and needs the kept path. So paths are grouped: many clients of one
+   * authority, or below one trust anchor, do not evict the paths of others.
    */
   readonly #accepted: GroupedLru<Entry>;
   /** By the thumbprint and what came with the certificate: another chain may lead to an authority. */
@@ -75,7 +75,7 @@ export class ChainVerification {
   /** Other certificates of authorities, which may sign their revocation lists. */
   readonly crlSigners: CrlSigners;
 
-  /** @param maxOutcomes certificates whose outcome is kept */
+  /** @param maxOutcomes how many outcomes of each kind are kept */
   constructor(
     authorities: AuthoritySource,
     intermediates: AuthoritySource | undefined,
@@ -167,9 +167,9 @@ export class ChainVerification {
   }
 
   /**
-   * Returns the chain for one object: its certificate has what came with this one behind the intermediates
-   * of the path. A route may have other authorities, whose path needs others of them, and so may this
-   * policy once one of the path is revoked.
+   * Returns the chain for one object: its certificate has the intermediates of the path, and behind them
+   * the others that came with `certificate`. Another path may need these: that of a route with other
+   * authorities, or that of this policy once a certificate of the path is revoked.
    */
   complete(certificate: ClientCertificate, chain: ChainToAuthority): ChainToAuthority {
     const ofPath = this.#completed.get(chain.path) ?? new WeakMap<ClientCertificate, ChainToAuthority>();
@@ -192,7 +192,8 @@ export class ChainVerification {
 
   #entryOf(certificate: ClientCertificate, known: Entry | undefined, now: number): Entry {
     const entry = this.#pathEntryOf(certificate, known, now);
-    // A path does not find out whether it is revoked: it knows other lists than the source, or none.
+    // The source doubts whether the certificate is revoked. A path can't clear that: this process knows
+    // other revocation lists than the source, or none.
     if (!certificate.mayBeRevoked || 'why' in entry.outcome) {
       return entry;
     }
@@ -327,8 +328,8 @@ function thumbprintsOf(accepted: Entry | undefined): readonly string[] {
 }
 
 /**
- * The certificates of a path that was accepted: a resumed TLS session, which has lost them, may ask
- * after the authorities have changed.
+ * The certificates of a path that was accepted. The search for another path tries them too, as a resumed
+ * TLS session no longer has what the client sent.
  */
 function issuersOf(accepted: Entry | undefined): readonly Uint8Array[] {
   const outcome = accepted?.outcome;
@@ -357,8 +358,8 @@ const hashAlone: ChainReason = { code: 'hash_alone', why: hashAloneDetail };
 const always = { from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY } as const;
 
 /**
- * While none of the certificates becomes valid, a certificate that was refused still is: to look again
- * would cost the same work.
+ * A refusal holds until one of the certificates becomes valid, also by a clock that is set back. A search
+ * before that would cost as much work, and fail again.
  */
 function spanOfRefusal(certificates: readonly PathCertificate[], now: number): Pick<Entry, 'from' | 'to'> {
   let from = Number.NEGATIVE_INFINITY;

@@ -18,7 +18,7 @@ export const pathExtensionIds = {
   inhibitAnyPolicy: '551d36',
 } as const;
 
-/** Where lists of revoked certificates are: revocation reads them, so that they may be critical. */
+/** The extension with the URLs of revocation lists. It may be critical: `certificate-status` reads it. */
 export const revocationExtensionIds = { distributionPoints: '551d1f' } as const;
 
 /** An extension as it was read: its value, `'missing'`, or `'malformed'`. */

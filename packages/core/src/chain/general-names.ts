@@ -24,8 +24,9 @@ const texts: ReadonlyMap<number, 'email' | 'dns' | 'uri'> = new Map([
 ]);
 
 /**
- * otherName, x400Address, ediPartyName and registeredID, as DER writes them. BER knows each form in
- * another spelling too: OpenSSL reads a DNS name so that would escape the constraints here.
+ * The tags of otherName, x400Address, ediPartyName and registeredID in DER. BER allows a second tag for
+ * the forms that are texts. OpenSSL reads a DNS name with that tag, but no constraint here would be
+ * compared with it: so a name with any other tag can't be read.
  */
 const otherForms: ReadonlySet<number> = new Set([0xa0, 0xa3, 0xa5, 0x88]);
 

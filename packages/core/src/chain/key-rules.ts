@@ -15,8 +15,8 @@ const MAX_CHEAP_KEY = 600;
 
 /**
  * Says why a key is not accepted: it is too weak, or one that could cost much time. Returns `undefined`
- * for one that is. Goes by its DER alone: OpenSSL takes a tenth of a second to decode a key on a curve
- * of its owner's making.
+ * for an accepted key. Reads the DER alone: OpenSSL takes a tenth of a second to decode a key on a curve
+ * that its owner made.
  *
  * @param publicKey the DER of the SubjectPublicKeyInfo
  */

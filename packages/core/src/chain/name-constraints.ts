@@ -173,7 +173,10 @@ function ignoringCase(name: GeneralName): GeneralName {
   return name.kind === 'email' ? { kind: 'email', text: name.text.toLowerCase() } : name;
 }
 
-/** Labels may be added on the left. A wildcard stands for names on both sides of a longer base. */
+/**
+ * Labels may be added on the left. Returns `undefined` for a wildcard with names inside and outside the
+ * base, as `*.example.com` has for the base `a.example.com`.
+ */
 function isDnsWithin(name: string, base: string): boolean | undefined {
   if (base === '' || name === base || name.endsWith(`.${base}`)) {
     return true;

@@ -36,7 +36,7 @@ export interface PathParts {
 
 /**
  * Reads the certificates that came with a client's, within what a search may cost, and says what they and
- * the client's own cost. Returns why not, for names that cost too much. Needs `x509.load()`.
+ * the client's own cost. Returns the reason if their names cost too much. Needs `x509.load()`.
  *
  * @param read reads a certificate, or gives one that was read before
  */
@@ -98,8 +98,8 @@ interface Search {
 }
 
 /**
- * Notes why a path failed. An authority may have several certificates: that one of them is too old, or has
- * a weak key, does not replace a reason that was noted before, for which the path by another one failed.
+ * Notes why a path failed. An authority may have several certificates: a fault of one of them (its dates,
+ * a weak key) does not replace a reason that was noted before.
  */
 function noteReason(reason: ChainReason, search: Search): void {
   if (search.reason.code === 'no_path' || !isAuthorityVariant(reason.code)) {

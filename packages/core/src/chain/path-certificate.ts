@@ -32,7 +32,7 @@ export interface PathCertificate {
   readonly issuer: Uint8Array;
   /** The DER of the subject's name. */
   readonly subject: Uint8Array;
-  /** The issuer's name in one text for each spelling that counts as equal (RFC 5280 §7.1). */
+  /** The issuer's name as a text: names that count as equal (RFC 5280 §7.1) have equal texts. */
   readonly issuerName: string;
   /** The subject's name, as `issuerName`. */
   readonly subjectName: string;
@@ -49,7 +49,7 @@ export interface PathCertificate {
 }
 
 /**
- * Reads a certificate. Returns why not, for what is none and for one that would cost too much to
+ * Reads a certificate. Returns the reason if it is no certificate, or would cost too much to
  * read. Only its names are parsed: nothing else is, before a signature is verified, and OpenSSL reads
  * nothing of it. Needs `x509.load()`.
  */
@@ -91,8 +91,8 @@ export function readPathCertificate(der: Uint8Array): PathCertificate | string {
 }
 
 /**
- * Finds the fields of a certificate whose names a library may parse. Returns why not for one whose names
- * would cost too much. Needs no library itself.
+ * Finds the fields of a certificate whose names a library may parse. Returns the reason if it is no
+ * certificate, or if its names would cost too much. Needs no library itself.
  */
 export function readParsableFields(der: Uint8Array): CertificateFields | string {
   const fields = readCertificateFields(der);
@@ -106,7 +106,7 @@ export function readParsableFields(der: Uint8Array): CertificateFields | string 
 /** Elements of names that are parsed at the cost of a quarter of a millisecond. */
 export const ELEMENTS_PER_COST = 25;
 
-/** Elements of the names of a certificate, which are all that is parsed of it. 0 for one that is not. */
+/** Elements of the names of a certificate: only these are parsed. 0 for a certificate that is not parsed. */
 export function nameElements(der: Uint8Array): number {
   const fields = readParsableFields(der);
   return typeof fields === 'string'
@@ -118,7 +118,7 @@ function timeOf({ tag, content }: DerElement): number | undefined {
   return readTime(tag, content);
 }
 
-/** One text for all spellings of a name that count as equal (RFC 5280 §7.1). May throw. */
+/** A name as a text: names that count as equal (RFC 5280 §7.1) have equal texts. May throw. */
 export function comparableName(der: Uint8Array): string {
   return JSON.stringify(decodeDistinguishedName(new (x509Library().Name)(der).toJSON()));
 }

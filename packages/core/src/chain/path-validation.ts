@@ -204,7 +204,7 @@ const limitsRead = new WeakMap<PathCertificate, AuthorityLimits | ChainReason>()
 
 /**
  * Returns what an authority allows below it, or says why it is none (RFC 5280 §6.1.4 (g) and (k) to
- * (n)). Reads it once, which is all that it costs. Needs `x509.load()`.
+ * (n)). Keeps what it has read: further calls for the certificate cost nothing. Needs `x509.load()`.
  */
 export function readAuthorityLimits(
   certificate: PathCertificate,
