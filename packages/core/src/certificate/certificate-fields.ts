@@ -58,8 +58,8 @@ const fixed = [tags.integer, ...Array.from({ length: 5 }, () => tags.sequence)];
 
 /**
  * Finds the fields of a certificate by their place in it (RFC 5280 §4.1), by tags and lengths
- * alone. Keys, signatures and extensions that no rule asks for are stepped over. Returns why not
- * for what has another structure, or is too large.
+ * alone. Keys, signatures and extensions that no rule asks for are stepped over. Returns the reason
+ * if it has another structure or is too large.
  */
 export function readCertificateFields(der: Uint8Array): CertificateFields | string {
   if (der.length > MAX_SIZE) {

@@ -19,7 +19,7 @@ export function thumbprintOf(der: Uint8Array): string {
  */
 const anyCopy = Symbol.for('mtls-bound.ClientCertificate');
 
-/** Certificates of a chain that are kept behind the client's own. Chains in use have two or three. */
+/** How many certificates of a chain are kept besides the client's own. Chains in use have two or three. */
 export const MAX_INTERMEDIATES = 10;
 
 /** What is known of a certificate apart from its bytes. */
@@ -162,7 +162,7 @@ export class ClientCertificate {
   }
 }
 
-/** Another value would be neither true nor false to what reads it, and so hide a bad verdict. */
+/** Throws for any other type: code that compares with `false` would miss a bad verdict given as `'false'`. */
 function givenVerdict(verified: unknown): boolean | undefined {
   if (verified !== undefined && typeof verified !== 'boolean') {
     const got = verified === null ? 'null' : `a ${typeof verified}`;

@@ -22,7 +22,7 @@ export type Connection = Partial<
   readonly _handle?: { readonly handshakes?: unknown } | null;
   /** The server that accepted it. */
   readonly server?: { address(): unknown; readonly listening?: boolean; readonly crl?: unknown } | null;
-  /** What Node made it with: its `server` ended TLS, also where another one got the connection afterwards. */
+  /** Node's options for the connection. Their `server` ended TLS, even if another one got it later. */
   readonly _tlsOptions?: { readonly server?: { readonly crl?: unknown } | null } | null;
 };
 

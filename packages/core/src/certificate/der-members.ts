@@ -134,7 +134,7 @@ export function readTime(tag: number, content: Uint8Array): number | undefined {
   return isRead && second < 60 ? date.getTime() : undefined;
 }
 
-/** Returns the same bytes for each spelling of a serial number: those that its value needs. */
+/** Returns a serial number without needless leading bytes, so that equal numbers have equal bytes. */
 export function comparableSerial(content: Uint8Array): Uint8Array {
   let start = 0;
   while (start < content.length - 1 && isRedundant(content[start] ?? 0, content[start + 1] ?? 0)) {

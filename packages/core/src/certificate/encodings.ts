@@ -83,7 +83,7 @@ function attempted(decode: CertificateDecoder, value: string): unknown {
   }
 }
 
-/** Whether a value is the base64url of 32 bytes, in its one spelling. */
+/** Whether a value is the base64url of 32 bytes, with zeros as the unused bits of the last character. */
 export function isThumbprint(value: unknown): value is string {
   return typeof value === 'string' && /^[\w-]{42}[AEIMQUYcgkosw048]$/.test(value);
 }
@@ -171,7 +171,8 @@ function bareBytes(value: string): ArrayBuffer | undefined {
 
 /**
  * Reads a List of Byte Sequences, each of them a certificate, in the order of TLS: Client-Cert-Chain
- * (RFC 9440 §2.3, RFC 8941 §3.1). Returns the first ones that count, or why not for anything else.
+ * (RFC 9440 §2.3, RFC 8941 §3.1). Returns the first `MAX_INTERMEDIATES` certificates, or the reason why
+ * it is no such list.
  * Never throws, and takes time linear in the value's length.
  */
 export function certificateList(value: string): readonly Uint8Array[] | string {
@@ -195,9 +196,7 @@ export function certificateList(value: string): readonly Uint8Array[] | string {
   return certificates.slice(0, MAX_INTERMEDIATES);
 }
 
-/**
- * Decodes percent signs, then the rest; neither decoder ever sees what the other could not read.
- */
+/** Decodes percent-encoding first. If that fails, `decode` is not called. */
 function unescaped(value: string, decode: CertificateDecoder): DecodedCertificate {
   try {
     return decode(value.includes('%') ? decodeURIComponent(value) : value);

@@ -115,8 +115,8 @@ function memberOf(value: unknown, name: string): unknown {
 }
 
 /**
- * An HTTP API writes the certificate in the first place, a REST API, and payload format 1.0, in the
- * second.
+ * An HTTP API writes the certificate into `authentication`. A REST API, and an HTTP API with payload
+ * format 1.0, write it into `identity`.
  */
 function placesOf(requestContext: unknown): readonly unknown[] {
   return [
@@ -126,9 +126,9 @@ function placesOf(requestContext: unknown): readonly unknown[] {
 }
 
 /**
- * serverless-http puts one `requestContext` on the request and into the event. A middleware that
- * parses a header to an event can't know that object, so that no event which a client may have
- * written is used.
+ * serverless-http puts one `requestContext` on the request and into the event. An event that some
+ * middleware parsed from a header has another object there, so an event that a client wrote is never
+ * used.
  */
 function eventOfServerlessHttp(req: NodeRequest): unknown {
   const event = memberOf(memberOf(req, 'apiGateway'), 'event');
@@ -138,7 +138,7 @@ function eventOfServerlessHttp(req: NodeRequest): unknown {
     : undefined;
 }
 
-/** Adapters keep one of several lines of a REST API, without a word. */
+/** If a REST API has several Authorization lines, adapters keep one of them and report nothing. */
 function refuseRepeatedCredentials(event: unknown): void {
   const lines = memberOf(event, 'multiValueHeaders');
   const credentials = Object.keys(lines ?? {})

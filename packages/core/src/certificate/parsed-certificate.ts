@@ -101,7 +101,7 @@ function parse(der: Uint8Array): Outcome {
   // Not within `try`: a library that is not loaded is no fault of the certificate.
   const { Name } = x509Library();
   try {
-    // OpenSSL reads the rest: what is no certificate for it is none, wherever its names are.
+    // OpenSSL must be able to read the whole certificate, not only the fields that were found above.
     new X509Certificate(der);
     return {
       parsed: {

@@ -94,7 +94,7 @@ export function measureParsingCost(der: Uint8Array): ParsingCost {
         return { elements, identifiers, why };
       }
       identifiers += tag === OBJECT_IDENTIFIER || tag === REGISTERED_ID ? content.length : 0;
-      // A library finds an element in each two bytes at most.
+      // A library may read the content as elements, and an element has two bytes at least.
       elements += tag === BIT_STRING || tag === OCTET_STRING ? content.length >> 1 : 0;
     }
   }

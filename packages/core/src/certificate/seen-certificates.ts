@@ -50,7 +50,7 @@ interface Use extends CertificateTimes {
   /** Days: the largest threshold of which an event is published; 0 if there is none. */
   readonly largestThreshold: number;
   lastSeen: number;
-  /** The threshold that an event told of; before the first one, more than each of them. */
+  /** The threshold of the last event that was published; `Infinity` before the first one. */
   reported: number;
 }
 

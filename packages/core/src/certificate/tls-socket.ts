@@ -10,7 +10,7 @@ import { readKeptChain } from './sent-chain.js';
 import { createSingleHandshakeReader } from './single-handshake.js';
 import { mayErrorBeRevocation } from './verify-error.js';
 
-/** Reads the certificate of a connection, hashed once in a handshake, whatever asks for it. */
+/** Reads the certificate of a connection, once for a handshake: `createSingleHandshakeReader()` keeps it. */
 function readPeerCertificate(connection: Connection): ClientCertificate | undefined {
   // Undefined or false once the client has gone (Node 20): no certificate then.
   const peer = connection.getPeerX509Certificate?.();
@@ -19,8 +19,8 @@ function readPeerCertificate(connection: Connection): ClientCertificate | undefi
     return undefined;
   }
   // Meaningful now that there is a certificate: a resumed TLS 1.3 session without one is
-  // `authorized` on Node 20. Node never takes `authorized` back: only the error tells that a later
-  // handshake of the connection was not. Typed as an Error, yet Node gives OpenSSL's code as text.
+  // `authorized` on Node 20. Node leaves `authorized` true after the verification of a later handshake
+  // failed: only the error shows that. Typed as an Error, yet Node gives OpenSSL's code as text.
   const error: unknown = connection.authorizationError ?? null;
   const verified = connection.authorized === true && error === null;
   const hasLists = (connection.server?.crl ?? connection._tlsOptions?.server?.crl ?? null) !== null;
@@ -48,7 +48,7 @@ function issuersOf(peer: X509Certificate): Uint8Array[] {
 
 /**
  * @param hasLists whether the server has lists of revoked certificates. OpenSSL names one error of a chain:
- * a client that sends a wrong certificate beside a revoked one chooses which. Without them, an error that
+ * a client that sends a wrong certificate next to a revoked one chooses which. Without them, an error that
  * Node has no name for counts as one about revocation: contexts of `addContext()`, of `SNICallback` and of
  * connections that a program makes itself have lists that nothing shows.
  */

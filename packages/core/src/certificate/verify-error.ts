@@ -212,10 +212,10 @@ export function mayErrorBeRevocation(name: string): boolean {
 const word = /^(?:SUCCESS|NONE|FAILED|GENEROUS|RESUMED|OK|true|false|\d{1,3}|X509_V_[A-Z0-9_]{1,60})$/;
 
 /**
- * Words that leave no doubt. NGINX and Apache write NONE without a certificate, Apache writes GENEROUS
- * for an unknown authority alone, and ends the handshake of a session, which RESUMED means, for a
- * revoked one. A word of success is not listed: with this header it would contradict the
- * refusal that the header means.
+ * Words that leave no doubt. NGINX and Apache write NONE without a certificate. Apache writes GENEROUS
+ * for an unknown authority alone, and RESUMED for a resumed session, whose handshake it ends if the
+ * certificate is revoked. SUCCESS is not listed: only values that did not verify the certificate are
+ * compared with these words, and among them it leaves doubt.
  */
 const wordsNotAboutRevocation: readonly string[] = ['NONE', 'GENEROUS', 'RESUMED'];
 

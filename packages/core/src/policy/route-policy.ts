@@ -55,7 +55,8 @@ export function createRoutePolicy<Granted extends Authorization>(
 export const activeTokenPolicy: RoutePolicy = (request) => requirePolicyContext(request).introspect();
 
 function requirePolicyContext(request: PolicyContext): PolicyContext {
-  // No proof that the request was accepted: that is for the resource server to know.
+  // This shows only that `guard()` called the policy: the resource server checks that the request was
+  // accepted.
   if (typeof request.authorization !== 'object') {
     throw createMismatch('guard()', 'guard(policy) among the handlers', 'the policy');
   }

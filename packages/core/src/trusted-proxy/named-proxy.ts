@@ -202,7 +202,8 @@ function readTexts(value: Uint8Array): AlternativeTexts | undefined {
   if (elements === undefined || elements.length === 0) {
     return undefined;
   }
-  // In either spelling, of which only that of DER can be read.
+  // Also elements with the constructed tag that BER allows: `textOf()` can't read them, so that the names
+  // count as unreadable.
   const textsOf = (tag: number) => elements.filter((element) => (element.tag & 0xdf) === tag).map(textOf);
   const [uri, dns] = [textsOf(0x86), textsOf(0x82)];
   return isComplete(uri) && isComplete(dns) ? { uri, dns } : undefined;

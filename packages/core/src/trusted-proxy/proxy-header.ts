@@ -97,7 +97,8 @@ function parsePreset(preset: ProxyPreset): CheckedPreset {
 }
 
 /**
- * One header can't be two of them: what a client may write would prove what only the proxy may say.
+ * Throws if two of these headers have one name: a header that the client may write would count as one
+ * that only the proxy may write.
  */
 function refuseSharedNames(names: readonly (readonly [path: string, header: string | undefined])[]): void {
   for (const [index, [path, header]] of names.entries()) {
@@ -265,7 +266,7 @@ const notChecked: Reason = {
   why: 'came from a peer whose trust could not be checked',
 };
 
-/** A text may be shown for several verdicts. */
+/** Whether a kept certificate has this verdict: one text may come with different verdicts. */
 function isOfVerdict(remembered: ClientCertificate, failure: FailedVerdict | undefined): boolean {
   const { verifyError, mayBeRevoked = false } = failure ?? {};
   return remembered.verifyError === verifyError && remembered.mayBeRevoked === mayBeRevoked;

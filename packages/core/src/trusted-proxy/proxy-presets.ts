@@ -105,11 +105,11 @@ export const userVerdictOptions = optionGroup({
    */
   verifyHeader: optional(proxyHeaderName),
   /**
-   * Returns whether a value of `verifyHeader` says that the proxy verified the chain. Only `true`
-   * does. Needs `verifyHeader`. If it does not, `certificatePolicy.authorities` refuses the certificate,
-   * unless the value is known to be about something else than revocation: NONE, GENEROUS, RESUMED,
-   * `FAILED:` with a reason of OpenSSL, an error of OpenSSL by its name (`X509_V_ERR_...`), or by its
-   * number if `hasErrorNumbers` is `true`. Default: none.
+   * Returns whether a value of `verifyHeader` says that the proxy verified the chain: only `true` says
+   * so. Needs `verifyHeader`. If the function does not return `true`, `certificatePolicy.authorities`
+   * refuses the certificate, unless the value is known to be about something else than revocation:
+   * NONE, GENEROUS, RESUMED, `FAILED:` with a reason of OpenSSL, an error of OpenSSL by its name
+   * (`X509_V_ERR_...`), or by its number if `hasErrorNumbers` is `true`. Default: none.
    */
   isVerified: optional(userVerdict),
   /**
@@ -143,9 +143,9 @@ interface PresetData {
 /** The headers that a user named; undefined where the preset's own are used. */
 interface NamedHeaders {
   readonly header: string | undefined;
-  /** Own where `PresetData` can have a verdict. */
+  /** An own property only of presets that can have a verdict. */
   readonly verifyHeader?: string | undefined;
-  /** Own where the proxy can send the chain in a header of its own. */
+  /** An own property only of presets whose proxy can send the chain in another header. */
   readonly chainHeader?: string | undefined;
 }
 

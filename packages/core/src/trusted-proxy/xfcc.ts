@@ -33,11 +33,12 @@ interface Element {
  * each one that is left is a proxy's. Each element must hold one, and a Cert counts only if its
  * SHA-256 is that Hash, and a Chain next to it only if it begins with it.
  *
- * In the JSON form (`format: JSON`) Envoy escapes names, so a name can't end a text, and a list must
- * hold exactly `hops` elements. But a client may begin a list that an Envoy which writes text
- * completes: its element stands in a text of the client's, and a name of the client's certificate
- * ends the list. That element keeps its `,Hash=` or `;Hash=`, which nothing can remove. The decoder
- * therefore rejects a list in which such a place stands, in a name as well.
+ * In the JSON form (`format: JSON`) Envoy escapes names, so a name can't end a JSON string, and a list
+ * must hold exactly `hops` elements. But a client may send the beginning of a list to an Envoy that
+ * appends an element of the text form. That element then stands in a JSON string that the client opened,
+ * and a name in the client's certificate closes the string and the list. The element keeps its `,Hash=`
+ * or `;Hash=`, which nothing can remove. The decoder therefore rejects a list that holds such a `Hash=`
+ * anywhere, in a name as well.
  */
 export function createXfccDecoder(hops: number): CertificateDecoder {
   return (value) => {
@@ -100,7 +101,7 @@ function fromElement({ cert, chain, hash = '' }: Element = {}): DecodedCertifica
     : malformed('Cert, Chain and Hash disagree');
 }
 
-/** False for another certificate alone. */
+/** False only if it decodes to a certificate with another thumbprint. */
 function isOf(decoded: DecodedCertificate, thumbprint: string): boolean {
   return decoded.kind !== 'certificate' || thumbprintOf(decoded.der) === thumbprint;
 }
