@@ -40,16 +40,18 @@ export interface ShownProof {
   readonly tokenHash: string;
   readonly method: string | undefined;
   readonly target: string;
-  /** The very list, not a copy: a request whose header lines were replaced is another one. */
+  /**
+   * The list of the request itself, not a copy: if the header lines were replaced, the proof is read again.
+   */
   readonly rawHeaders: unknown;
   /**
-   * Whether this very request has used it up here. Also if it had been used before, and `binding: 'report'`
-   * tolerates that.
+   * Whether this very request has used the proof up here. True too if it had been used before and
+   * `binding: 'report'` tolerates that.
    */
   isUsedUp: boolean;
 }
 
-/** Makes what checks the proofs of a resource server with these settings. */
+/** Returns the checks of the DPoP proofs of a resource server with these settings. */
 export function createDpopCheck(
   { bases, algorithms, maxAge, nonce, store, timeout, acceptsWithoutStore }: DpopSettings,
   clockTolerance: number,
@@ -86,7 +88,7 @@ export function createDpopCheck(
         const proof = reader.read(text, { method: String(method), urls, tokenHash }, (read) => {
           jkt = read;
         });
-        // Spreading another object would take V8 several microseconds: each request passes here.
+        // Every request passes here, and spreading another object would take V8 several microseconds.
         const shown = { proof, tokenHash, method, target, rawHeaders, isUsedUp: false };
         proofs.set(req, shown);
         return shown;

@@ -1,22 +1,22 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 
-/** Makes nonces for proofs and knows them again, without keeping any (RFC 9449 §8). */
+/** Makes nonces for proofs and recognizes them later, without keeping any (RFC 9449 §8). */
 export interface Nonces {
   /** The nonce for proofs that are made from now on. */
   latest(now: number): string;
   /**
-   * Returns until when proofs with a nonce are accepted that was given out, in this process or another
-   * of the fleet: seconds since the epoch. `undefined` for any other text, and for a nonce that is no
+   * Returns until when proofs with a nonce are accepted, in seconds since the epoch, if this process or
+   * another one of the fleet has given it out. `undefined` for any other text, and for a nonce that is no
    * longer accepted.
    */
   acceptedUntil(nonce: string, now: number): number | undefined;
 }
 
-/** A nonce is given out for this share of the time for which it is accepted. */
+/** The time for which a nonce is accepted has this many slots. It is given out during the first of them. */
 const SLOTS = 3;
 
-/** Slots whose nonces count at one moment, and one more. */
+/** Slots whose nonces are kept: those that are accepted at one moment, and one more. */
 const MAX_SLOTS = SLOTS + 2;
 
 /** Bytes of the slot's number: enough for slots of a second for 8,000 years. */
@@ -26,10 +26,10 @@ const CODE_LENGTH = 16;
 const NONCE_LENGTH = NUMBER_LENGTH + CODE_LENGTH;
 
 /**
- * The time is cut in slots. A nonce is the number of its slot with a code (HMAC-SHA256) that only
- * one who has the secret can make.
+ * Time is divided into slots. A nonce is the number of its slot with a code (HMAC-SHA256), which can't be
+ * made without the secret.
  *
- * @param secrets the first makes nonces, each is accepted
+ * @param secrets the first one makes nonces; nonces of all of them are accepted
  * @param maxAge seconds for which a nonce is accepted from the start of its slot
  */
 export function createNonces(secrets: readonly string[], maxAge: number): Nonces {
@@ -40,7 +40,7 @@ export function createNonces(secrets: readonly string[], maxAge: number): Nonces
   const slotAt = (now: number): number => Math.floor(now / length);
   const made = new LRUCache<number, readonly Buffer[]>({ max: MAX_SLOTS });
 
-  /** The nonces of a slot that counts now, by each secret. */
+  /** The nonces of a slot, one for each secret. */
   function noncesOf(slot: number): readonly Buffer[] {
     const nonces = made.get(slot) ?? keys.map((key) => nonceOf(key, slot));
     made.set(slot, nonces);

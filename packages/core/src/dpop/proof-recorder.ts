@@ -18,12 +18,13 @@ export interface ProofStore {
 const breakerRules = { maxFailures: 5, probeInterval: 1 };
 
 /**
- * Calls of the store that may be waited for at once, and calls that may be unanswered after they were
- * given up in the last minute: each 18 MB in a Redis client, which keeps a command until Redis answers.
+ * The limit of two counts: calls of the store that are waited for, and calls of the last minute that were
+ * given up and are unanswered. Each takes up to 18 MB in a Redis client, which keeps a command until Redis
+ * answers.
  */
 const MAX_UNANSWERED = 5_000;
 
-/** Calls that may be unanswered after they were given up in the last hour, in such minutes: 72 MB. */
+/** All unanswered calls of the last hour that were given up: at most this many times that limit, 72 MB. */
 const MAX_MINUTES = 4;
 
 /** Milliseconds after which a call that was given up makes room for another one. */
@@ -32,13 +33,15 @@ const LOST_AFTER = 60_000;
 /** Milliseconds after which a call that was given up is forgotten. */
 const FORGOTTEN_AFTER = 3_600_000;
 
-/** Milliseconds between two calls while that many are unanswered. */
+/** Milliseconds between two calls while as many as the limit are unanswered. */
 const TRIAL_INTERVAL = 10_000;
 
-/** Milliseconds after which that many calls without an answer are no burst of one client, but a failure. */
+/**
+ * Milliseconds after which as many unanswered calls as the limit are no burst of one client, but a failure.
+ */
 const STALLED_AFTER = 10_000;
 
-/** Thrown in place of a call while this process waits for too many. It says nothing of the store. */
+/** Thrown in place of a call while this process waits for too many. It says nothing about the store. */
 class TooManyCalls extends TellableError {}
 
 /** Thrown for a call without an answer in time, if the store answered another one meanwhile. */
@@ -68,9 +71,9 @@ interface StoreFailure {
 }
 
 /**
- * Records used proofs in a store. After some failures in a row the store counts as away: one call at
- * a time tries it from time to time, and no other is made. Calls that a burst of one client delays are
- * no failures of the store, which is away for all clients.
+ * Records used proofs in a store. After some failures in a row the store counts as unavailable for all
+ * clients: one call at a time tries it from time to time, and no other is made. Calls that are only delayed
+ * by a burst of one client are no failures of the store.
  */
 export class ProofRecorder {
   readonly #store: ProofStore;
@@ -84,14 +87,14 @@ export class ProofRecorder {
   #waiting = 0;
   /** The calls of the last minute that were given up and are unanswered, the oldest first. */
   readonly #overdue = new Set<OverdueCall>();
-  /** The calls of the last hour before. */
+  /** The calls that were given up and are unanswered, from more than a minute and less than an hour ago. */
   readonly #lost = new Set<OverdueCall>();
   /** Since when too many calls are unanswered. Times by the monotonic clock, in milliseconds. */
   #fullSince: number | undefined;
   #isStalled = false;
   /** When the store answered last in time. */
   #lastAnswer = Number.NEGATIVE_INFINITY;
-  /** When lost calls made room for others. */
+  /** When lost calls were forgotten to make room for further calls. */
   #madeRoomAt = Number.NEGATIVE_INFINITY;
   /** When the store may be tried next while too many calls are unanswered. */
   #nextTrial = Number.NEGATIVE_INFINITY;
@@ -124,7 +127,7 @@ export class ProofRecorder {
 
   /**
    * Resolves with what `add()` of the store resolves to. Rejects if the store fails or does not answer
-   * in time, and at once while it is away or too many calls are unanswered.
+   * in time, and at once while it is unavailable or too many calls are unanswered.
    */
   add(name: string, ttl: number): Promise<unknown> {
     return this.#breaker.run(
@@ -204,8 +207,8 @@ export class ProofRecorder {
   }
 
   /**
-   * Forgets the oldest lost calls until there is room for one, once a minute. A store that has lost calls for
-   * good and is well again needs no more: it answers what takes that room.
+   * Forgets the oldest lost calls until there is room for one call, once a minute. One place is enough for a
+   * store that works again: it answers each call that takes the place.
    */
   #makeRoom(): void {
     const now = performance.now();
@@ -222,7 +225,7 @@ export class ProofRecorder {
     }
   }
 
-  /** The next trial comes a while after each call that was made, and after each that was given up. */
+  /** Sets the next trial to `TRIAL_INTERVAL` after the last call that was made or given up. */
   #delayTrial(): void {
     this.#nextTrial = performance.now() + TRIAL_INTERVAL;
   }
@@ -237,7 +240,7 @@ export class ProofRecorder {
     }
     takeOlder(this.#lost, now - FORGOTTEN_AFTER);
     if (!this.#isFull) {
-      // A store that still hangs takes the room that was made at once.
+      // Not at once after room was made: a store that still hangs would fill that room immediately.
       if (now - this.#madeRoomAt >= STALLED_AFTER) {
         this.#fullSince = undefined;
         this.#showStalled(false);
@@ -273,7 +276,7 @@ export class ProofRecorder {
   }
 }
 
-/** Removes from calls, of which the oldest are first, those that began before. Returns them. */
+/** Removes and returns the calls that began before a moment. The oldest calls come first. */
 function takeOlder(calls: Set<OverdueCall>, before: number): OverdueCall[] {
   const taken: OverdueCall[] = [];
   for (const call of calls) {

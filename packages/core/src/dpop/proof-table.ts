@@ -10,7 +10,7 @@ const WORDS = 4;
  */
 const SHARDS = 256;
 
-/** Slots of an empty shard. A power of two, as each size of a shard. */
+/** Slots of an empty shard. Every size of a shard is a power of two. */
 const FIRST_SLOTS = 16;
 
 /** A shard has twice as many slots as soon as more than this share is in use. */
@@ -50,7 +50,7 @@ export class ProofTable {
     }
   }
 
-  /** Frees the slots of removed spans in one shard, each time in the next one. */
+  /** Frees the slots of removed spans in one shard. The next call does so in the next shard. */
   #freeSlots(): void {
     if (this.#removed.size === 0) {
       return;
@@ -77,9 +77,12 @@ type Spans = Pick<ReadonlyMap<number, unknown>, 'has'>;
  * apart by index: destructuring makes an object for each number.
  */
 class Shard {
-  /** Of a free slot each number is 0. */
+  /** All numbers of a free slot are 0. */
   #slots = new Uint32Array(FIRST_SLOTS * WORDS);
-  /** Slots in use at most: it counts a name twice that came back while its removed span had a slot. */
+  /**
+   * An upper bound of the used slots: a name that is added again before the slot of its removed span is freed
+   * counts twice.
+   */
   #count = 0;
 
   /** Returns the span of a name, and 0 for a name that the shard does not have. */

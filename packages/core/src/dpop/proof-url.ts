@@ -7,12 +7,14 @@ export type ProofUrl = string;
  */
 const plainUrl = /^https?:\/\/[\w\-.~%:[\]]+(?:[/?#][\x21-\x5b\x5d-\x7e]*)?$/i;
 
-/** In a URL that may have another form: dot segments, and what is no printable ASCII. */
+/**
+ * Found in URLs that may not be in the one form: dot segments, and characters that are not printable ASCII.
+ */
 const otherForm = /\/\.|[^\x21-\x5b\x5d-\x7e]/;
 
 /** Returns whether `htu` of a proof names one of these URLs of its request. */
 export function isProofUrlOf(htu: string, urls: readonly ProofUrl[]): boolean {
-  // Most clients write the one form, which the URLs of the request have.
+  // Most clients write the URL in the one form that the URLs of the request have.
   const url = urls.includes(htu) && !otherForm.test(htu) ? htu : normalizeProofUrl(htu);
   return url !== undefined && urls.includes(url);
 }
@@ -39,7 +41,7 @@ export function normalizeProofUrl(htu: string): ProofUrl | undefined {
  * Dot segments stay as they are: a router does not resolve them, so that a proof for `/a` must not count
  * at `/b/../a`.
  *
- * @param bases the public origins, each with what of the public path the application does not see
+ * @param bases the public origins, each followed by the path prefix that a proxy cuts off
  * @param target the request target as the client sent it
  */
 export function requestedUrls(bases: readonly string[], target: string): readonly ProofUrl[] {
@@ -52,7 +54,7 @@ export function requestedUrls(bases: readonly string[], target: string): readonl
   const path = normalizeEncoding(end === -1 ? sent : sent.slice(0, end)) || '/';
   const urls = bases.map((base) => `${base}${path}`);
   if (path === '/') {
-    // A proxy that cuts off the prefix /v1 makes one request of those for /v1 and for /v1/.
+    // Behind a proxy that cuts off the prefix /v1, requests for /v1 and for /v1/ both arrive as /.
     urls.push(...bases.filter((base) => base.includes('/', 'https://'.length)));
   }
   return urls;

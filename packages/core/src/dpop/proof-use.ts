@@ -10,7 +10,7 @@ export interface ProofUseRules {
   readonly store: ProofStore | undefined;
   /** What the store may take to answer. */
   readonly timeout: number;
-  /** Whether a proof counts, once in this process, though the store fails. */
+  /** Whether a proof is accepted, once in this process, if the store fails. */
   readonly acceptsWithoutStore: boolean;
   /** Whether each proof has a nonce, which limits its time. */
   readonly demandsNonces: boolean;
@@ -33,7 +33,7 @@ const refusals: Readonly<
 export type UseProof = (proof: DpopProof) => Promise<void> | undefined;
 
 /**
- * Makes what uses up the proofs of a resource server.
+ * Returns the function that uses up the proofs of a resource server.
  *
  * @param maxUnanswered calls of the store that may be unanswered
  */
@@ -61,7 +61,7 @@ export function createUseProof(
     }
   }
 
-  /** Refuses a proof that the store did not record, unless it failed and proofs are accepted then. */
+  /** Refuses a proof that was not recorded, unless the store failed and proofs are accepted then. */
   function handleFailure(error: unknown, to: ProofRecorder): void {
     const { detail: why, cause, isStoreFault } = to.explain(error);
     const detail = `dpop.store: ${why}`;
@@ -79,7 +79,7 @@ export function createUseProof(
     try {
       to.throwIfItWouldNotAsk();
     } catch (error) {
-      // What is accepted without the store is reported when it is used up.
+      // A proof that is accepted without the store is reported when it is used up.
       if (!acceptsWithoutStore || !to.explain(error).isStoreFault) {
         handleFailure(error, to);
       }

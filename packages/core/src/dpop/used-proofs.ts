@@ -62,7 +62,7 @@ interface Span {
  */
 export class UsedProofs {
   readonly #maxProofs: number;
-  /** Of this process alone: no client can choose a name. */
+  /** A secret of this process alone, so that no client can choose a name. */
   readonly #secret = randomUUID();
   readonly #names = new ProofTable();
   /** By the number of the span in which its proofs end. */

@@ -76,8 +76,8 @@ export class AuthorizationAbortSignals {
   }
 
   /**
-   * What the authorization server said later of the token of a request counts too, if the request
-   * has a signal.
+   * Notes claims that the authorization server gave later for the token of a request. They count too, if the
+   * request has a signal.
    */
   follow(req: NodeRequest, tokenClaims: TokenClaims, turn: number): void {
     const request = this.#ofRequests.get(req);
@@ -87,8 +87,8 @@ export class AuthorizationAbortSignals {
   }
 
   /**
-   * Throws `RequestRefused` if a revocation of the token of a request was received, or may have been
-   * missed, after the turn `sinceTurn`.
+   * Throws `RequestRefused` if a revocation that concerns the token was received after the turn `sinceTurn`,
+   * or if one may have been missed since then. A revocation of this very token counts at any turn.
    */
   refuseRevokedSince(req: NodeRequest, tokenClaims: TokenClaims, sinceTurn: number): void {
     const code = this.#revocations.findRevokedSince(watchedOf(req, tokenClaims), sinceTurn);
@@ -98,8 +98,8 @@ export class AuthorizationAbortSignals {
   }
 
   /**
-   * Removes all timers and watchers. No signal fires from now on, but for a token that expired or
-   * was revoked by now.
+   * Removes all timers and watchers. From now on a signal fires only for a token that has expired or was
+   * revoked already.
    */
   close(): void {
     this.#isClosed = true;
@@ -113,8 +113,8 @@ export class AuthorizationAbortSignals {
     request.noteFollowed(tokenClaims);
     try {
       const watched = watchedOf(req, tokenClaims);
-      // A watcher from before hears of each revocation since then. A stream that has its token checked
-      // again and again must not add one each time.
+      // An earlier watcher is called for all later revocations. A stream whose token is checked again and
+      // again must not add a watcher each time.
       if (request.addKeys(this.#revocations.keysOf(watched))) {
         request.releaseAtEnd(
           this.#revocations.watch(watched, turn, (code) => request.abort(new RequestRefused(code))),
@@ -124,7 +124,7 @@ export class AuthorizationAbortSignals {
         request.expireAt(tokenClaims.expiresAt * 1000 + this.#clockToleranceMs);
       }
     } catch (thrown) {
-      // The header was changed meanwhile, so that no revocation can be matched.
+      // The Authorization header was changed meanwhile, so that no revocation can be matched.
       request.abort(toRefusal(thrown));
     }
     if (this.#isClosed) {
@@ -169,7 +169,7 @@ class OpenRequest {
     this.#followed.add(tokenClaims);
   }
 
-  /** Returns whether the signal need not follow these claims any more: it does, or the request has ended. */
+  /** Returns whether the signal follows these claims already, or need not, as the request has ended. */
   follows(tokenClaims: TokenClaims): boolean {
     return this.#isEnded || this.#followed.has(tokenClaims);
   }

@@ -43,7 +43,7 @@ export function readCredentials(req: NodeRequest, parsedBody: unknown, acceptsDp
   refuseTokenInQuery(req.url);
   refuseTokenInForm(req, parsedBody);
   const credentials = hasLines ? soleAuthorization(req.rawHeaders) : joinedAuthorization(req);
-  // The length is looked at first, so that no pattern ever walks a huge value.
+  // The length is checked first, so that no pattern runs over a huge value.
   if (credentials.length > MAX_CREDENTIALS_LENGTH) {
     throw new RequestRefused('credentials_too_long', {
       detail:

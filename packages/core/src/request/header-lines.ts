@@ -30,8 +30,8 @@ export function indexOfLine(rawHeaders: readonly string[], name: string, start: 
 }
 
 /**
- * Returns the value of each line of a header, in their order. Node's `headers` keeps the first of some,
- * and joins others, which is not how a trust boundary should read them.
+ * Returns the value of each line of a header, in their order. Of repeated lines, Node's `headers` keeps only
+ * the first for some headers and joins the lines of others. A trust boundary needs all lines.
  *
  * @param name in lower case
  */
@@ -44,8 +44,8 @@ export function lineValues(rawHeaders: readonly string[], name: string): string[
 }
 
 /**
- * Returns what `lineValues()` returns; for a request without lines, the values of `headers`, which its
- * maker joined.
+ * Returns what `lineValues()` returns. If the request has no raw lines, returns the values in `headers`: the
+ * adapter or mock that made the request may have joined several lines to one value there.
  *
  * @param name in lower case
  */

@@ -22,7 +22,7 @@ export interface IssuerSelector {
   readonly issuers?: readonly string[];
 }
 
-/** A selector, or to ask one issuer after the other. */
+/** A selector, or `in-order`: the issuers are asked one after the other. */
 export type IssuerSelection = IssuerSelector | 'in-order';
 
 export const issuerSelection: OptionRule<IssuerSelection> = {
@@ -188,7 +188,7 @@ function foldedPrefix(prefix: string): string | undefined {
 /** RFC 3986 §3.3, without empty segments but the last. */
 const pathOfSegments = /^(?:\/(?:[\w\-.~!$&'()*+,;=:@]|%[\da-f]{2})+)*\/?$/i;
 
-/** Characters that each reader of a path takes as they are. */
+/** Characters that all readers of a path take as they are. */
 const plainPath = /^[\w\-.~!$&'()*+,=:@/]+$/;
 
 /** Segments of dots and blanks alone, empty segments, backslashes and control characters. */
@@ -199,8 +199,8 @@ const unclearPath = /\/\/|[\\\u0000-\u001f\u007f]|\/[.\s]+(?:\/|$)/;
  * Returns what routers and proxies may read in a path, in lower case: the path decoded once or more
  * often, without path parameters and blanks (Tomcat and Spring read `/red;v=1` as `/red`), and up
  * to a decoded `?` or `#`. `undefined` for a path that can't be decoded, or that has dot segments,
- * empty segments, backslashes or control characters in one of these forms: they do not agree on
- * these.
+ * empty segments, backslashes or control characters in one of these forms: routers and proxies read such
+ * paths in different ways.
  */
 function readingsOf(path: string): Iterable<string> | undefined {
   const isPlain = plainPath.test(path);

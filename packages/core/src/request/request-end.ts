@@ -4,7 +4,7 @@ import type { NodeRequest } from './node-request.js';
 import { type FinishingResponse, knownRequestStateOf, requestStateOf } from './request-state.js';
 
 type End = () => void;
-/** Calls now what the end of a request would call, unless it was called. */
+/** Ends the watch: calls now what the end of the request would call, unless it was called already. */
 type EndNow = () => void;
 
 /** The members that this library uses of a connection or of a stream of HTTP/2. Stand-ins lack some. */
@@ -28,8 +28,8 @@ const ofConnections = new WeakMap<object, Set<End>>();
 let noticing = 0;
 
 /**
- * Has `endWithRequest()` know of responses that are finished from now on. Returns a function that
- * ends this, which may be called again.
+ * From now on `endWithRequest()` notices when responses are finished. Returns a function that ends this. It
+ * may be called more than once.
  */
 export function noticeRequestEnds(): End {
   if (noticing === 0) {
@@ -53,8 +53,8 @@ export function noticeRequestEnds(): End {
 /**
  * Calls `end` once: when the response to `req` is finished, or when its connection or stream of
  * HTTP/2 is closed; at once if that has happened. A request that was upgraded has no response and
- * ends with its connection. Of a request that no server of Node made, as behind an adapter for AWS Lambda,
- * the response itself says that it is finished, if it is known. Returns a function that calls `end` now.
+ * ends with its connection. If no server of Node made the request, as behind an adapter for AWS Lambda, the
+ * event `finish` of the response counts, if the response is known. Returns a function that calls `end` now.
  */
 export function endWithRequest(req: NodeRequest, end: End): EndNow {
   const stream = http2StreamOf(req);

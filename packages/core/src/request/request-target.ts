@@ -2,9 +2,10 @@ import { TellableError } from '../errors.js';
 import type { NodeRequest } from './node-request.js';
 
 /**
- * Returns the request target as the client sent it. Express cuts what is mounted off `url`, and keeps
- * the whole at `originalUrl`, where `keepRequestTarget()` puts it for other frameworks. Where other code
- * added the member to every object, Express keeps that one instead: throws `TellableError`.
+ * Returns the request target as the client sent it. Express cuts the path of a mount off `url`,
+ * and keeps the whole target at `originalUrl`, where `keepRequestTarget()` puts it for other frameworks.
+ * Throws `TellableError` if other code added `originalUrl` to `Object.prototype`: Express would then not set
+ * its own.
  */
 export function requestTargetOf(req: NodeRequest & { originalUrl?: string }): string {
   if ('originalUrl' in Object.prototype) {
