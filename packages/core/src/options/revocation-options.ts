@@ -125,7 +125,7 @@ export function resolveRevocations(
   }
   return Object.freeze({
     channel: channel && Object.freeze({ channel, secrets, maxAgeWhileUnsynced }),
-    // Equal in all processes, whatever their caches are: each tells by it what may be gone from the log.
+    // Independent of the cache options: all processes must agree on how long the log keeps an entry.
     log: log && Object.freeze({ log, secrets, longestTokenLifetime, maxAgeWhileUnsynced }),
     // A cached answer from before a revocation would be used again once the revocation is forgotten.
     longestUse: Math.max(longestTokenLifetime, maxAge + staleIfError),

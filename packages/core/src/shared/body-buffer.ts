@@ -1,13 +1,13 @@
-/** Bytes that a chunk counts next to its own: each one costs time, however short it is. */
+/** Bytes that each chunk costs in addition to its own: handling it takes time, however short it is. */
 const CHUNK_COST = 256;
 
-/** What a body may cost besides its limit: bytes for the chunks of a short one. */
+/** Extra bytes that a body may cost, so that a short body may come in small chunks. */
 const SPARE = 65_536;
 
 /** Why a body is not accepted. */
 export type BodyFault = 'too_large' | 'too_many_chunks';
 
-/** The cost of a body with a limit of `maxSize` bytes, and of what its sender wraps around it. */
+/** Returns the most that a body of up to `maxSize` bytes may cost, with its chunks or its framing. */
 export function mostOnTheWire(maxSize: number): number {
   return 2 * maxSize + SPARE;
 }
@@ -27,7 +27,7 @@ export class BodyBuffer {
     this.#maxSize = maxSize;
   }
 
-  /** Adds a chunk. Returns why the body is not accepted. From then on nothing is collected. */
+  /** Adds a chunk. Returns the reason if the body is not accepted: from then on nothing is collected. */
   add(chunk: Uint8Array): BodyFault | undefined {
     const start = this.#size;
     this.#size += chunk.length;
@@ -42,7 +42,7 @@ export class BodyBuffer {
     return fault;
   }
 
-  /** Returns the body, of which all chunks were accepted. */
+  /** Returns the body, if all of its chunks were accepted. */
   toBuffer(): Buffer<ArrayBuffer> {
     return this.#bytes.length === this.#size ? this.#bytes : Buffer.from(this.#bytes.subarray(0, this.#size));
   }

@@ -2,7 +2,7 @@ import { createMismatch } from './option-errors.js';
 
 /**
  * Throws `ConfigurationError` for more arguments than a function takes: the function would ignore them.
- * An `undefined` behind them says nothing: `promise.then(tlsSocket)` passes one.
+ * Trailing `undefined` arguments are accepted: `promise.then(tlsSocket)` passes one.
  *
  * @param calledAs the function that errors name
  * @param accepted what the function takes, as errors say it

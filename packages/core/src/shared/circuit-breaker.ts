@@ -85,7 +85,7 @@ class Tally {
   }
 
   clear(): void {
-    // Each answer passes here, and to clear an empty cache costs as much as to clear a full one.
+    // This runs at each answer, and clearing an empty cache costs as much as clearing a full one.
     if (this.isEmpty) {
       return;
     }
@@ -100,8 +100,8 @@ class Tally {
  * the probe, and the next one an interval after its end. No other attempt waits for the probe. An
  * attempt that is answered closes the breaker.
  *
- * A client may be able to make its attempts fail, so that the breaker is open for that client alone
- * after its failures. It is open for all when as many clients failed in a row. The next probe then
+ * A client may be able to make its attempts fail. So after the failures of one client the breaker is open for
+ * that client alone. It is open for all when as many clients failed in a row. The next probe then
  * goes to a client that has not failed, if there is one.
  *
  * The failures of each kind of attempts open it for attempts of that kind alone.
@@ -195,8 +195,8 @@ export class CircuitBreaker {
     for (const streak of probed) {
       streak.isProbing = false;
     }
-    // What was under way when the breaker opened says nothing of now. After `inconclusive` the next
-    // attempt may be made at once.
+    // An attempt that was under way when the breaker opened says nothing about the server now. After
+    // `inconclusive` the next attempt may be made at once.
     const wasUnderWay = probed.length === 0 && this.#openStreaks(countingKeys, tally).length > 0;
     if (wasUnderWay || outcome === 'inconclusive') {
       return;
@@ -219,7 +219,7 @@ export class CircuitBreaker {
       streak.nextAttempt = nextAttempt;
     }
     if (tally.distinctFailures < this.#rules.maxFailures) {
-      // One client may have caused all of it: the others wait no longer than they must.
+      // One client may have caused all failures: other clients wait only for `probeInterval`.
       tally.all.nextAttempt = performance.now() + this.#rules.probeInterval * 1000;
     }
     if (this.#openStreaks(countingKeys, tally).length > 0) {

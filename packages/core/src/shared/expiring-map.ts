@@ -4,12 +4,12 @@ export interface Expiring {
   until: number;
 }
 
-/** Keys are of groups that share a map. */
+/** How keys are divided into groups, which share the capacity of the map. */
 export interface Grouping<V> {
   readonly groupOf: (key: string) => string;
   /**
-   * The map was full and has forgotten values of a group before their time, from the oldest to the
-   * newest.
+   * Called when the map was full and has forgotten values of a group too early. The values come from the
+   * oldest to the newest.
    */
   readonly onForgotten: (group: string, values: readonly V[]) => void;
 }
@@ -20,7 +20,7 @@ export interface Grouping<V> {
  */
 const SHARE = 0.01;
 
-/** Milliseconds after which a map frees what expired, though no call reaches it. */
+/** Milliseconds after which a map frees expired values, also without a call. */
 const FREEING_INTERVAL = 60_000;
 
 /**
@@ -81,7 +81,7 @@ export class ExpiringMap<V extends Expiring> {
   entries(): [string, V][] {
     this.#free();
     const now = performance.now();
-    // One that was kept elsewhere expires before some that are in front of it.
+    // A value that was kept elsewhere before may expire earlier than values in front of it.
     return [...this.#values].filter(([, value]) => !hasEnded(value, now));
   }
 
@@ -138,7 +138,7 @@ export class ExpiringMap<V extends Expiring> {
   }
 }
 
-/** False if a clock gave no number, so that nothing is forgotten too early. */
+/** Returns false if a clock gave no number, so that nothing is forgotten too early. */
 function hasEnded({ until }: Expiring, now: number): boolean {
   return now > until;
 }

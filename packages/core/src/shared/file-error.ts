@@ -4,8 +4,8 @@ import { TellableError } from '../errors.js';
 import { describeError, describeErrorCode } from './shown-error.js';
 
 /**
- * What a path looks like: it begins with a folder, or ends as the name of such a file does. A key, a
- * password, a token or a URL with one that stands in its place does not.
+ * What a path looks like: it begins with a folder, or ends like the name of such a file. A key, a password, a
+ * token or a URL with one of these does not.
  */
 const pathForms = [
   /^(?:[A-Za-z]:|~|\.{1,2})?[\\/][\w.\\/ ~-]{0,250}$/,
@@ -20,7 +20,7 @@ const reasons: Readonly<Record<string, string>> = {
   EPERM: 'this process may not read it',
 };
 
-/** Shows a path, but for a text that does not look like one: a secret may stand in its place. */
+/** Shows a path. A text that does not look like a path is not shown: it may be a secret. */
 export function describePath(path: string): string {
   return pathForms.some((form) => form.test(path))
     ? JSON.stringify(path)

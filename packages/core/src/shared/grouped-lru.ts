@@ -16,10 +16,10 @@ interface OuterGroup<V> {
 }
 
 /**
- * Keeps at most `max` values, each of a group within another one. A full one forgets a value of the outer
- * group that has the most, and there of the inner group that has the most: the one that was not used for
- * longest. A group with fewer values than its equal share loses none to the others, however many inner groups
- * one of these has. Finding the largest group takes as long as there are groups.
+ * Keeps at most `max` values, each of a group within another one. A full one forgets the value that was not
+ * used for longest, of the largest inner group in the largest outer group. A group with fewer values than its
+ * equal share loses none to other groups, however many inner groups these have. The time to find the largest
+ * group grows with the number of groups.
  */
 export class GroupedLru<V> {
   readonly #max: number;
@@ -86,7 +86,7 @@ export class GroupedLru<V> {
   }
 }
 
-/** The first of those with the most. */
+/** Returns the group with the most; of several with as many, the first. */
 function largest<G>(groups: Iterable<G>, sizeOf: (group: G) => number): G | undefined {
   let most: G | undefined;
   for (const group of groups) {

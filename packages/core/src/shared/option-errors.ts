@@ -44,7 +44,7 @@ export function refuseUnknownName(path: string, names: readonly string[], known:
 
 /**
  * Throws `ConfigurationError` if a member of the object is not enumerable: `{ ...options }` and
- * `Object.assign()` lose it without a word.
+ * `Object.assign()` drop it silently.
  */
 export function refuseHiddenMember(path: string, options: object): void {
   if (Object.getOwnPropertyNames(options).length > Object.keys(options).length) {
@@ -53,8 +53,9 @@ export function refuseHiddenMember(path: string, options: object): void {
 }
 
 /**
- * Throws `ConfigurationError` for an environment variable whose name is nearly that of an option's. One
- * that merely begins like these is accepted: Kubernetes makes such names of a service `mtls-bound`.
+ * Throws `ConfigurationError` for an environment variable whose name is nearly that of an option's variable.
+ * A name that only begins like one is accepted: Kubernetes makes such names for a service called
+ * `mtls-bound`.
  */
 export function refuseMisspeltVariable(environment: NodeJS.ProcessEnv, known: readonly string[]): void {
   // An empty variable is how many tools say "not set".
@@ -65,15 +66,15 @@ export function refuseMisspeltVariable(environment: NodeJS.ProcessEnv, known: re
   }
 }
 
-/** Letters that a misspelt name has too many, too few or wrong, at most. */
+/** How many letters of a misspelt name may be missing, added or wrong. */
 const MAX_SLIPS = 2;
 
 /**
- * Returns whether a name is that of an option but for case, hyphens, underscores and two letters.
+ * Returns whether a name differs from that of an option only in case, hyphens, underscores and two letters.
  */
 function isMisspelt(name: string, known: readonly string[]): boolean {
   const plain = (text: string): string => text.replaceAll(/[-_]/g, '').toLowerCase();
-  // To a name that is as short as the slips are many, any text is near.
+  // Any text is within `MAX_SLIPS` of a very short name.
   return (
     name.length > 2 * MAX_SLIPS && known.some((one) => slipsBetween(plain(name), plain(one)) <= MAX_SLIPS)
   );
@@ -99,8 +100,8 @@ function slipsBetween(one: string, other: string): number {
 }
 
 /**
- * The type of a value and the length of a text, never the value: secrets are given in the wrong
- * place, too.
+ * Returns the type of a value, and the length of a text. Never shows the value: it may be a secret that was
+ * given in the wrong place.
  */
 export function described(given: unknown): string {
   if (typeof given === 'string') {

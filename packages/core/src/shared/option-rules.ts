@@ -50,8 +50,7 @@ export const flag: OptionRule<boolean> = {
 };
 
 /**
- * An absolute URL that is spoken to over TLS. Without blanks and line ends, which URL parsers drop
- * in silence.
+ * An absolute URL that is used over TLS. Without blanks and line ends, which URL parsers drop silently.
  */
 export function isHttpsUrl(value: unknown): value is string {
   return (
@@ -83,8 +82,8 @@ export const headerName: OptionRule<string> = {
 };
 
 /**
- * Base64url of a SHA-256, without padding. The last of the 43 characters holds four bits, so that
- * its two lowest are zero: with others a hash would be compared as another one.
+ * Base64url of a SHA-256, without padding. The last of the 43 characters holds only four bits, so
+ * that its two lowest bits are zero. With another last character the same hash would be a different text.
  */
 export const sha256Text = /^[\w-]{42}[AEIMQUYcgkosw048]$/;
 
@@ -240,7 +239,7 @@ function shown({ secret, shows, explain }: OptionRule<unknown>, given: unknown):
 
 /**
  * An object literal, of any realm. Not an instance of a class, nor an object that inherits members:
- * these would be ignored in silence.
+ * these would be silently ignored.
  */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

@@ -19,13 +19,13 @@ async function ignore(value: unknown): Promise<void> {
   try {
     await value;
   } catch {
-    // The caller reports that a promise was returned, whatever becomes of it.
+    // Whether the promise rejects does not matter to the caller.
   }
 }
 
 /**
- * Calls functions in order, each at once, and resolves with what they come to. What one of them
- * throws leaves no rejection of another unhandled.
+ * Calls functions in order, without waiting between them, and resolves with their results. If one of them
+ * throws, no rejection of another one stays unhandled.
  */
 export function callAll<T extends readonly (() => unknown)[]>(
   calls: T,
@@ -35,7 +35,7 @@ export function callAll<T extends readonly (() => unknown)[]>(
 }
 
 /**
- * Waits until every promise has settled. Works where the application has replaced `Promise` by one
+ * Waits until every promise has settled. Works also if the application has replaced `Promise` by one
  * without `allSettled`.
  */
 export async function untilAllSettled(promises: Iterable<Promise<unknown>>): Promise<void> {

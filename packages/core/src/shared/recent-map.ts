@@ -1,6 +1,6 @@
 /**
- * Remembers the last `size` different keys or more, at most twice as many. Each call takes the same
- * time, however many there are.
+ * Remembers at least the last `size` different keys, and at most twice as many. The time of a call does not
+ * depend on their number.
  */
 export class RecentMap<K, V> {
   readonly #size: number;

@@ -5,21 +5,21 @@ const IV_LENGTH = 12;
 const TAG_LENGTH = 16;
 const OPTIONS = Object.freeze({ authTagLength: TAG_LENGTH });
 
-/** Names and seals what leaves the process, by one secret. */
+/** Names and seals values that leave the process, by one secret. */
 export interface Seal {
-  /** A name that says nothing of what it names. */
+  /** Returns a name that does not reveal the key. */
   nameOf(key: string): string;
-  /** Sealed under its name: moved to another it can't be opened. */
+  /** Seals a text under its name: under another name it can't be opened. */
   seal(name: string, text: string): string;
-  /** Undefined for what was not sealed so. */
+  /** Returns the text; `undefined` if the value was not sealed under this name with this secret. */
   open(name: string, sealed: unknown): string | undefined;
 }
 
-/** `purpose` keeps apart what the same secret seals for different ends. */
+/** @param purpose what is sealed for another purpose with the same secret can't be opened */
 export function createSeal(secret: string, purpose: string): Seal {
   const nameKey = derive(secret, `${purpose} names`);
   const sealKey = derive(secret, `${purpose} values`);
-  // Many values in a row have one name: the entries of a log.
+  // Many values in a row may have one name, such as the entries of a log.
   let latest = { name: purpose, bytes: Buffer.from(purpose) };
   const bytesOf = (name: string): Buffer => {
     if (name !== latest.name) {
@@ -46,7 +46,7 @@ export function createSeal(secret: string, purpose: string): Seal {
           .setAAD(bytesOf(name))
           .setAuthTag(bytes.subarray(-TAG_LENGTH));
         const text = decipher.update(bytes.subarray(IV_LENGTH, -TAG_LENGTH));
-        // Adds nothing to the text, and throws unless all was sealed so.
+        // Adds nothing to the text, and throws if the name, the text or the secret is another one.
         decipher.final();
         return text.toString();
       } catch {

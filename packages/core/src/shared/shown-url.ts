@@ -15,8 +15,8 @@ export function redactUrl(url: string | URL): string {
 }
 
 /**
- * Returns a URL in its own spelling, which may be what matters; as `redactUrl` does where it has
- * parts that may hold credentials.
+ * Returns a URL exactly as it is written, as the spelling may matter. If it has parts that may hold
+ * credentials, returns what `redactUrl()` returns.
  */
 export function redactUrlSpelling(url: string): string {
   return /^https?:\/\/[\w.:[\]-]+(\/[\w./~%-]*)?$/i.test(url) ? cut(url) : redactUrl(url);
@@ -36,8 +36,8 @@ export function redactIdentifier(text: string): string {
 }
 
 /**
- * Another party may name a URL of any length; what is left out is counted, so that two long ones
- * are not taken for one.
+ * Shortens a URL of another party, which may have any length. The length of the whole is shown, so that
+ * two long URLs are not taken for the same one.
  */
 function cut(text: string): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}... (${text.length} characters)` : text;

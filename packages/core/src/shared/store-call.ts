@@ -4,8 +4,8 @@ import { codeOfStoreError } from './store-error.js';
 import { withTimeLimit } from './time-limit.js';
 
 /**
- * Calls a store, and aborts the call at its end, after this many seconds at the latest. If the call says
- * why it could not answer when it is aborted, the rejection says it too.
+ * Calls a store. The signal aborts when the call is over, or after this many seconds: then this rejects. If
+ * the aborted call rejects with the reason why it had no answer, this rejection names that reason too.
  *
  * @param closing aborts the call as well
  */

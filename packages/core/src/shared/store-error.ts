@@ -9,26 +9,25 @@ const redisCodes: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What Redis says of a right that is missing: it names the command, and nothing that was sent with
- * it.
+ * What Redis says about a missing right: it names the command, and nothing that was sent with it.
  */
 const missingRight = /^NOPERM .*\b(no permissions to run the '[\w|]{1,40}' command)/;
 
-/** How many errors are looked at, of those that an error names as its causes. */
+/** How many errors are looked at: an error and its causes. */
 const MAX_CAUSES = 10;
 
 /**
- * Returns what an operator reads of the error of a store: of it and its causes the first that says a code.
- * The message of another package's error is left out but for a known code that it begins with: it may
- * quote an address with its password, or a command with it.
+ * Returns what an operator reads about the error of a store: the first code found in the error and its
+ * causes. Of the message of another package's error only a known code at its beginning is shown: the rest may
+ * quote an address or a command with a password.
  */
 export function describeStoreError(error: unknown): string {
   return codeOfStoreError(error) ?? classOf(error) ?? describeError(error);
 }
 
 /**
- * Returns what the first of an error and its causes says that has a code; `undefined` if none has. That a
- * call was aborted is no cause.
+ * Returns the first code found in an error and its causes, with its text; `undefined` if none has a code. The
+ * code of an aborted call does not count.
  */
 export function codeOfStoreError(error: unknown): string | undefined {
   for (const one of withCauses(error)) {

@@ -6,9 +6,10 @@ export async function withTimeLimit<T>(seconds: number, work: () => T | Promise<
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_resolve, reject) => {
     const end = (): void => reject(new TellableError(`no answer within ${seconds} s`));
-    // After a stall of this process the timer comes first, though the answer may be there: it is
-    // read before `end`.
-    // Clients of Redis write a command at the end of the turn: a turn that takes long counts for none.
+    // After a stall of this process the timer fires first, though the answer may be there: `setImmediate` has
+    // it read before `end`.
+    // The time starts after the current turn of the event loop, because Redis clients send a command only
+    // then.
     starting = setImmediate(() => {
       timer = setTimeout(() => setImmediate(end), seconds * 1000);
     });
