@@ -39,7 +39,7 @@ function parse(text: string): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(text);
     if (isObject(value)) {
-      // A member that every object has was not sent.
+      // Own members only: members of `Object.prototype` were not sent.
       return Object.assign(Object.create(null), value);
     }
   } catch {

@@ -34,7 +34,7 @@ import { type Finding, ok, problem, warning } from './finding.js';
 /** Bytes of the answer of a responder. */
 const MAX_ANSWER_SIZE = 65_535;
 
-/** Authorities between that are looked through for the issuer that is missing. */
+/** Intermediate certificates that are searched for a missing issuer. */
 const MAX_STEPS = 10;
 
 const HOUR = 3_600_000;
@@ -277,7 +277,7 @@ async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Prom
     const others = checks.crlSigners.othersOf(issuer);
     await Promise.all([issuer, ...others].map((signer) => files.open(signer)));
     const shown = `a list of ${nameOf(issuer)} in ${crlFilesOption}`;
-    // What another key has signed can't be opened by that of the issuer.
+    // A list that another key has signed can't be opened by the key of the issuer.
     const byOthers = others.flatMap((other) => files.listsOf(other).lists).filter(isUsable);
     const byIssuer = files.listsOf(issuer).lists.filter((list) => isUsable(list) || byOthers.length === 0);
     return [...byIssuer, ...byOthers].map((list) => describeList(shown, list, issuer, checks));
@@ -348,7 +348,7 @@ async function answerOf(
   }
 }
 
-/** No problem by itself: another list or responder may do. The verdict says so. */
+/** Reports a list or responder that can't be used. It is no problem if another one has the answer. */
 function unusable(shown: string, { code, why }: StatusReason): Finding {
   const hint = hintForStatus(code);
   return warning(hint.code, `${shown} can not be used: ${why}`, hint.text);

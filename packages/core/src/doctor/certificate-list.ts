@@ -109,8 +109,8 @@ async function readReply(res: IncomingMessage): Promise<{ status: number; body: 
 }
 
 /**
- * One row for each client and certificate. A process knows its own requests alone, so that of several
- * lists only all of them together say whether a client has replaced a certificate.
+ * One row for each client and certificate. A process knows only its own requests. So only the lists of all
+ * processes together show whether a client has replaced a certificate.
  */
 function merge(lists: readonly (readonly ListedClient[])[]): readonly ListedClient[] {
   const [first = [], ...others] = lists;
@@ -145,7 +145,7 @@ function listsIn(texts: readonly string[]): ListedClient[][] {
   return texts.map((text, index) => listIn(text, texts.length === 1 ? '' : `list ${index + 1}: `));
 }
 
-/** Of what is read, nothing is shown that is no row. */
+/** Reads a list. Errors show nothing of a text that is no such list. */
 function listIn(text: string, prefix: string): ListedClient[] {
   const expected = `${prefix}expected the JSON of resourceServer.clientCertificates()`;
   let list: unknown;

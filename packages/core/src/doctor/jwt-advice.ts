@@ -95,7 +95,7 @@ function optionsFor({ alg, type, payload }: Decoded): Options {
   };
 }
 
-/** Writes a member as a program does. Its values are names of this package alone. */
+/** Writes a member as a program does. Its values are only names of this package. */
 function shown([name, value]: [string, unknown]): string {
   const list = (items: readonly string[]): string => `[${items.map((item) => `'${item}'`).join(', ')}]`;
   if (Array.isArray(value)) {

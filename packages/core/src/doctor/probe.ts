@@ -71,7 +71,7 @@ export async function probe(options: ProbeOptions): Promise<Finding[]> {
   return findings;
 }
 
-/** A listener answers everyone; of the API itself a redirection is no admission. */
+/** A listener answers every request. If the API itself answers, a redirection does not admit the request. */
 function isAdmitted({ status, saw }: Reply): boolean {
   return saw !== undefined || status < 300;
 }

@@ -126,7 +126,7 @@ function refusedFinding(reply: Reply | string, shown: string): Finding {
   );
 }
 
-/** What an API must refuse. */
+/** A request that an API must refuse. */
 interface BrokenProof {
   /** Of the finding, if the API accepts it. */
   readonly code: string;

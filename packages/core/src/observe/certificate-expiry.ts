@@ -15,8 +15,8 @@ export interface ClientCertificateUse {
   /** `x5t#S256` of the certificate. */
   readonly thumbprint: string;
   /**
-   * When the certificate expires. Undefined if that is unknown: the proxy hands on the hash alone, or
-   * it is no X.509 certificate.
+   * When the certificate expires. Undefined if that is unknown: the proxy forwards only the hash, or it is no
+   * X.509 certificate.
    */
   readonly notAfter: Date | undefined;
   /**
@@ -110,7 +110,7 @@ export function registerCertificateEnds(read: () => CertificateEnd[]): () => voi
 
 /**
  * Sums up the certificates of all resource servers of this process by issuer. A client counts once,
- * by the certificate of its that expires first. Replaced certificates do not count.
+ * by the one of its certificates that expires first. Replaced certificates do not count.
  */
 export function expiryTotals(): ExpiryTotals[] {
   const issuers = new Map<string, Record<'named' | 'nameless', Map<string, number>>>();

@@ -112,7 +112,7 @@ export function observeClients(...args: [options?: ObserveClientsOptions]): Obse
   };
 }
 
-/** A client of which nothing speaks for or against it counts as not ready. */
+/** A client counts as not ready until a request shows otherwise. */
 const nothingSeen = { bound: 0, unbound: 0, refused: 0, isReady: false, because: undefined };
 
 function byReadiness(a: ClientRow, b: ClientRow): number {

@@ -295,7 +295,7 @@ export interface BreakerRegistration {
 }
 
 /**
- * Publishes the state of one breaker; as long as it is open, observers that begin get to know it.
+ * Publishes the state of one breaker. While it is open, observers that begin later receive its event too.
  */
 export function registerBreaker(about: Omit<BreakerEvent, 'state'>): BreakerRegistration {
   const own = { ...about };

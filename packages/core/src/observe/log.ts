@@ -14,10 +14,9 @@ export interface Logger {
 }
 
 /**
- * What of requests must not be written to a log, for pino's `redact`: where `pino-http` or a line
- * of your own logs requests whole: the token, the DPoP proof, and the header of each preset. A
- * certificate is personal data; a proxy's secret would let anyone pass for the proxy, so add its
- * header too.
+ * Paths for pino's `redact`, if `pino-http` or a line of your own logs whole requests: the token, the DPoP
+ * proof, and the header of each preset. A certificate is personal data. With the secret of a proxy any client
+ * can pretend to be the proxy, so add the header of the secret too.
  */
 export const redactedPaths: readonly string[] = Object.freeze([
   'req.headers.authorization',
@@ -77,7 +76,7 @@ export function observeByLog(...args: [logger: Logger]): () => void {
         'security event token received',
       ),
     revocation: ({ kind, issuer, from }) => {
-      // The process that was asked for it logs it, or each process would.
+      // Only the process that was asked to revoke logs it. Otherwise each process would.
       if (from !== 'channel' && from !== 'log') {
         logger.info({ kind, issuer, from }, 'tokens revoked');
       }

@@ -13,8 +13,8 @@ interface Pending {
 }
 
 /**
- * Writes problems as lines of a log: an outage makes a problem of each request, and must not make a
- * line of each.
+ * Writes problems as lines of a log. During an outage every request is a problem, and must not be a line of
+ * its own.
  */
 export class ProblemLines {
   readonly #write: WriteLine;

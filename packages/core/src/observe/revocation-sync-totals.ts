@@ -15,8 +15,8 @@ export interface RevocationSyncTotals {
 }
 
 /**
- * Sums up `revocationSyncStates()` by channel and log. Nothing is returned for one that no resource
- * server has.
+ * Sums up `revocationSyncStates()` by channel and log. One that no resource server has is
+ * left out.
  */
 export function revocationSyncTotals(): RevocationSyncTotals[] {
   const states = revocationSyncStates();

@@ -8,7 +8,7 @@ import type { WrittenRevocation } from '../revocation/revocations.js';
 export interface RevocationEvent {
   /** What the revocation names. */
   readonly kind: 'token' | 'jti' | 'subject' | 'clientId' | 'session' | 'thumbprint';
-  /** The issuer whose tokens are revoked; undefined if it is each configured issuer. */
+  /** The issuer whose tokens are revoked; undefined if the tokens of all configured issuers are. */
   readonly issuer: string | undefined;
   /**
    * Where this process has it from. `revoke`: the application called `revoke()`. `endpoint`: a client

@@ -5,9 +5,9 @@ import { LRUCache } from 'lru-cache';
 const MAX_FAILED = 10_000;
 
 /**
- * Remembers Security Event Tokens that were verified and could not be acted on. They are tried
- * again, by a poll or by the transmitter, maybe after they have expired or their key is gone: they
- * are not verified again. Keeps their hashes alone.
+ * Remembers Security Event Tokens that were verified and could not be acted on. A poll or the transmitter
+ * tries them again, maybe after they have expired or their key is gone, so they are not verified again. Keeps
+ * only their hashes.
  */
 export class EventTokensToRetry {
   readonly #failed = new LRUCache<string, true>({ max: MAX_FAILED });
@@ -17,7 +17,7 @@ export class EventTokensToRetry {
   }
 
   has(jws: string): boolean {
-    // Any client can send a push: none is hashed without need.
+    // Any client can send a push: a token is hashed only if some are remembered.
     return this.#failed.size > 0 && this.#failed.has(hashOf(jws));
   }
 

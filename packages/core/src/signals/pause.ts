@@ -5,9 +5,8 @@ const FIRST_PAUSE = 1;
 const LONGEST_PAUSE = 60;
 
 /**
- * Returns the seconds to pause after so many failures in a row: twice as many after each one, and
- * up to a half less by chance, so that the processes of a fleet do not ask at the same time. Not
- * less than `atLeast`.
+ * Returns the seconds to pause after this many failures in a row: twice as many after each one, and up to a
+ * half less by chance, so that the processes of a fleet do not ask at the same time. At least `atLeast`.
  */
 export function pauseAfter(failures: number, atLeast = 0): number {
   const most = Math.min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE);

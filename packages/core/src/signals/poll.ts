@@ -47,7 +47,7 @@ type Outcome = 'accepted' | 'refused' | 'repeated' | 'held';
 /** The member of a poll that reports acknowledgements or errors to the transmitter. */
 type ReportedMember = 'ack' | 'setErrs';
 
-/** A Security Event Token that is not acted on yet. */
+/** A Security Event Token that was not acted on yet. */
 interface HeldEventToken {
   readonly jws: unknown;
   /** Attempts that failed. */
@@ -57,8 +57,8 @@ interface HeldEventToken {
 }
 
 /**
- * Tokens that are kept to be tried again. What is more is not acknowledged, so that the transmitter
- * brings it again.
+ * Tokens that are kept to be tried again. Further ones are not acknowledged, so that the transmitter sends
+ * them again.
  */
 const MAX_HELD = 1_000;
 
@@ -77,7 +77,7 @@ export class Poll {
   readonly #parts: PollParts;
   /** The tokens that are not acted on yet, by `jti`. */
   readonly #held = new Map<string, HeldEventToken>();
-  /** Whether the last poll brought tokens again that are held. They take room in an answer. */
+  /** Whether the last poll brought again tokens that are held. They take room in an answer. */
   #bringsHeld = false;
   /** When the next poll is due, by `performance.now()`. */
   #pollAt = 0;
@@ -117,7 +117,7 @@ export class Poll {
     }
   }
 
-  /** Tries again what is due. */
+  /** Tries again the tokens that are due. */
   async #retryHeld(): Promise<void> {
     const now = performance.now();
     const due = [...this.#held].filter(([, { dueAt }]) => dueAt <= now);
@@ -238,7 +238,7 @@ export class Poll {
     } else {
       this.#reportAnswer();
     }
-    // What is more than was asked for is not acknowledged, and comes again.
+    // Tokens beyond the number that was asked for are not acknowledged, and come again.
     return named.slice(0, room);
   }
 

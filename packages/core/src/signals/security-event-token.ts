@@ -83,7 +83,10 @@ export async function verifyEventToken(jws: string, rules: EventTokenRules): Pro
   return readSigned(payloadOf(jws), rules);
 }
 
-/** Refuses, before the signature is verified, what no signature makes good. What costs least comes first. */
+/**
+ * Refuses, before the signature is verified, tokens that no signature could make valid. The cheapest checks
+ * come first.
+ */
 function refuseByContent(jws: string, rules: EventTokenRules): void {
   const [, header = '', , signature = ''] = (jws.length <= MAX_LENGTH && compact.exec(jws)) || [];
   if (header === '' || header.length > MAX_HEADER_LENGTH || !isCanonical(signature)) {
@@ -160,8 +163,8 @@ function payloadOf(jws: string): Members {
 }
 
 /**
- * Returns the object that a part of a JWS holds. Another spelling than the one that encoding it
- * gives is refused.
+ * Returns the object that a part of a JWS holds. Refuses a text that is not exactly the base64url encoding of
+ * its bytes.
  */
 function objectIn(encoded: string): Members {
   const text = isCanonical(encoded) ? Buffer.from(encoded, 'base64url').toString() : '';

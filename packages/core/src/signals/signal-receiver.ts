@@ -35,7 +35,7 @@ import { createAskTransmitter } from './transmitter-endpoints.js';
 import { describeTransmitterError, toTransmitterError } from './transmitter-error.js';
 import { VerificationStateValues } from './verification-state-values.js';
 
-/** Receives the signals of one transmitter; what the adapters stand on. */
+/** Receives the signals of one transmitter. The adapters use it. */
 export interface SignalReceiver {
   /**
    * Answers a push request (RFC 8935 §2). Never rejects.
@@ -381,7 +381,7 @@ export function createSignalReceiver(
     return keeper;
   }
 
-  /** The stream may not be set up for long. */
+  /** Waits for work of the stream, but not for ever: it may take long until the stream is set up. */
   async function inTime(work: () => Promise<void>): Promise<void> {
     await withTimeoutSignal(2 * timeout, async (signal) => {
       const either = AbortSignal.any([signal, ending.signal]);

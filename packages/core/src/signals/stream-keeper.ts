@@ -12,7 +12,7 @@ export interface KeeperParts {
   readonly states: VerificationStateValues | undefined;
   /** Seconds between two verifications; undefined for none. */
   readonly verificationInterval: number | undefined;
-  /** The stream delivers nothing: it has this status. */
+  /** Called with the status of a stream that delivers nothing. */
   readonly onStopped: (status: 'paused' | 'disabled') => void;
   readonly report: ReportProblem;
   readonly closing: AbortSignal;
