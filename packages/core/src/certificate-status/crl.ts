@@ -162,8 +162,8 @@ type CrlContent = Omit<Crl, 'thisUpdate' | 'nextUpdate' | 'signerKey'>;
 const contents = new WeakMap<CrlHead, Promise<CrlContent | StatusReason>>();
 
 /**
- * Reads what a list says, once: which key has signed it changes nothing of that, and the table of its
- * entries is large.
+ * Reads what a list says, once for all keys: what it says does not depend on the key that has signed it, and
+ * the table of its entries is large.
  */
 function readContent(head: CrlHead): Promise<CrlContent | StatusReason> {
   const known = contents.get(head) ?? readContentOnce(head);

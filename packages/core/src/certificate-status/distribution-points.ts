@@ -14,7 +14,7 @@ const MAX_URIS = 4;
 export interface DistributionPoints {
   /** A bit for each reason that the points with a name cover, by its name as `PointNames.keys` has it. */
   readonly reasons: ReadonlyMap<string, number>;
-  /** Of each point with http or https URIs those URIs, in the certificate's order. */
+  /** The http and https URIs of each point that has any, in the certificate's order. */
   readonly uris: readonly (readonly string[])[];
   /** Whether the certificate has more names of points than are read. */
   readonly isOver: boolean;

@@ -16,7 +16,7 @@ export class HeadsByName {
     this.#heads = heads;
   }
 
-  /** Takes all lists of now in place of those before. */
+  /** Replaces all lists by other ones. */
   replace(heads: Iterable<CrlHead>): void {
     this.#heads = heads;
     this.#found = undefined;

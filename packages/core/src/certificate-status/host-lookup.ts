@@ -6,10 +6,10 @@ import { StatusError } from './status-reason.js';
 
 // Certificates name the hosts. The operating system looks a name up in one of the two threads that
 // Node has for look-ups, and can't be stopped: two names whose DNS servers are silent would hold up
-// every other look-up of the process, also that of the authorization server. So one name of a
-// certificate at a time is looked up so, and the thread counts as taken until that has ended. The DNS
-// servers can be asked without a thread, but they know neither /etc/hosts nor search domains: they
-// are asked about the names that find the thread taken.
+// every other look-up of the process, also that of the authorization server. So the system
+// looks up only one name of a certificate at a time, and its thread counts as taken until that has ended.
+// DNS servers can be asked without a thread, but they know neither /etc/hosts nor search domains: they are
+// asked about the names that find the thread taken.
 
 /** Resolves a host name to its addresses, as `dns.lookup()` does with `all: true`. */
 export type ResolveHost = (

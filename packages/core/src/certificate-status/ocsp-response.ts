@@ -141,7 +141,7 @@ function responderId(element: DerElement | undefined): ResponderId | undefined {
   return keyed?.tag === tags.octetString ? { keyHash: keyed.content } : undefined;
 }
 
-/** Why an answer is not signed by who may sign it; `undefined` if it is (RFC 6960 §4.2.2.2). */
+/** Returns why the signer of an answer may not sign it, or `undefined` if it may (RFC 6960 §4.2.2.2). */
 async function explainUnsigned(
   { signed, algorithm, signature, rest }: SignedStructure,
   id: ResponderId,

@@ -133,7 +133,7 @@ function hasLinesOfNode(req: NodeRequest): boolean {
 const DEFAULT_MAX_HEADERS = 1_000;
 
 /**
- * Refuses a request with as many header lines as Node keeps: it drops further ones without a word,
+ * Refuses a request with as many header lines as Node keeps: it silently drops further ones,
  * and a second certificate, secret or token may be among them. HTTP/2 refuses such a request by
  * itself.
  */

@@ -41,7 +41,7 @@ export class LogHeaderKeeper {
   /** When this process replaced older headers, by the monotonic clock: the last `MAX_REPLACEMENTS` times. */
   #replacedAt: number[] = [];
   /**
-   * Two fleets with other secrets, or a process that has the new secret alone too early, would replace
+   * Two fleets with other secrets, or a process that knows only the new secret too early, would replace
    * each other's headers as fast as they can. Each replacement is a loss for the other.
    */
   readonly #foreign = new GrowingPause(RETRY_INTERVAL, MAX_REPLACE_PAUSE);

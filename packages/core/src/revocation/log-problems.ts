@@ -9,7 +9,7 @@ export class LogProblems {
   readonly #report: ReportProblem;
   /** When a clock that is ahead was last reported, by the monotonic clock. */
   #clockReportedAt = Number.NEGATIVE_INFINITY;
-  /** When it was last reported of each issuer that too many revocations wait, by the monotonic clock. */
+  /** By issuer, when it was last reported that too many revocations wait, by the monotonic clock. */
   readonly #fullAt = new Map<string, number>();
 
   constructor(report: ReportProblem) {

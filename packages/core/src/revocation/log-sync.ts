@@ -634,7 +634,8 @@ export class LogSync {
       this.#mustReadOwnEntry = false;
     }
     if (isOwn && attested?.kind !== 'ping') {
-      // What is attested after a ping alone may be older than what this process has read since.
+      // Not after a ping: what other processes attest then may be older than what this process has read
+      // since.
       this.#attestations.markOwnRead(position);
     }
     if (!isOwn) {

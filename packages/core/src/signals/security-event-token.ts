@@ -69,8 +69,8 @@ type Members = Readonly<Record<string, unknown>>;
 
 /**
  * Verifies a Security Event Token (RFC 8417, SSF 1.0 §4). Rejects with `EventTokenRefused` for a fault of
- * the token, and with the error of `isSigned` for trouble. While `isSigned` waits, the text of the
- * token is kept alone: what is parsed of it can take twenty times the memory.
+ * the token, and with the error of `isSigned` for trouble. While `isSigned` waits, only the text of
+ * the token is kept: what is parsed of it can take twenty times the memory.
  */
 export async function verifyEventToken(jws: string, rules: EventTokenRules): Promise<SecurityEventToken> {
   if (!rules.isVerifiedRetry(jws)) {

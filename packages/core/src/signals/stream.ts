@@ -151,7 +151,7 @@ export class StreamManagement {
     const ofOurs = streams.filter((stream) => this.#namesUs(stream));
     const [only] = ofOurs;
     if (answer.status === 409 && only !== undefined && ofOurs.length === 1) {
-      // The transmitter permits one stream alone: this one is delivered in another way so far.
+      // The transmitter permits only one stream: so far this one is delivered in another way.
       return this.#update(endpoint, only);
     }
     const created = this.#object(answer, endpoint);
@@ -172,7 +172,7 @@ export class StreamManagement {
     const id = idOf(stream);
     const body = { stream_id: id, ...this.#wanted() };
     const patched = await this.#ask({ method: 'PATCH', url: endpoint, body, mayRepeat: true });
-    // A transmitter may offer to replace a stream alone (SSF 1.0 §8.1.1.4).
+    // A transmitter may offer only to replace a stream (SSF 1.0 §8.1.1.4).
     const answer =
       patched.status === 405 || patched.status === 501
         ? await this.#ask({ method: 'PUT', url: endpoint, body: replacement(stream, body), mayRepeat: true })
