@@ -3,12 +3,13 @@
 import { startApache } from './harness/apache.js';
 import { floor, floorWithDuties } from './harness/cached-path.js';
 import { closeScenario, noiseOf } from './harness/close.js';
+import { startMutualTlsLoad } from './harness/mutual-tls-load.js';
 import { timeRatioOf } from './harness/record.js';
 import { takeTurns } from './harness/rounds.js';
 import { type Api, apiSummary, loaded, setStage, WARM_UP } from './harness/stage.js';
 
 const CONNECTIONS = 16;
-const SECONDS = 0.5;
+const SECONDS = 1;
 
 const apache = 'Apache with mod_oauth2';
 const frameworks = { Express: 'express-mtls', Koa: 'koa-mtls' } as const;
@@ -16,9 +17,10 @@ const frameworks = { Express: 'express-mtls', Koa: 'koa-mtls' } as const;
 const stage = await setStage('mutual-tls');
 const { pki, clients } = stage.cast;
 const [client] = clients as [(typeof clients)[number]];
+const busyLoad = await startMutualTlsLoad(client.identity);
 const contestants = new Map<string, () => Api>();
 const skipped: Record<string, string> = {};
-const stops: (() => Promise<void>)[] = [];
+const stops = busyLoad === undefined ? [] : [busyLoad.stop];
 try {
   for (const [framework, ours] of Object.entries(frameworks)) {
     for (const [name, contestant] of [
@@ -45,7 +47,7 @@ try {
     }
   }
   const measure = (api: Api) =>
-    loaded(api, stage.versatile, {
+    loaded(api, busyLoad?.generate ?? stage.versatile, {
       url: `https://127.0.0.1:${api.port}/accounts`,
       headers: client.opaqueTokens.map((token) => ({
         Accept: 'application/json',

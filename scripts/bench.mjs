@@ -1,4 +1,5 @@
 // `npm run bench` runs every scenario of bench/ but the soak, which takes long; `npm run bench <name>` one.
+// `--rounds=<number>` runs more rounds than the scenario does by itself, on a machine with other work.
 // `--profile=<folder>` leaves a CPU profile of each server there and their shares in the record, `--draw` draws the records that are there.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
@@ -12,6 +13,11 @@ const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const [profiles] = process.argv.flatMap((word) =>
   word.startsWith('--profile=') ? [resolve(word.slice(10))] : [],
 );
+const [rounds] = process.argv.flatMap((word) => (word.startsWith('--rounds=') ? [word.slice(9)] : []));
+if (rounds !== undefined && !/^[1-9]\d{0,3}$/.test(rounds)) {
+  console.error(`--rounds: expected a number from 1 to 9999, got ${rounds}`);
+  process.exit(2);
+}
 const unknown = wanted.filter((name) => !scenarios.includes(name));
 if (unknown.length > 0) {
   console.error(`no such scenario: ${unknown.join(', ')}; there are ${scenarios.join(', ')}`);
@@ -23,7 +29,11 @@ if (profiles !== undefined) {
 function run(module, ...args) {
   const { status } = spawnSync(process.execPath, ['--import', 'tsx', join(bench, module), ...args], {
     stdio: 'inherit',
-    env: { ...process.env, ...(profiles !== undefined && { BENCH_PROFILE: profiles }) },
+    env: {
+      ...process.env,
+      ...(profiles !== undefined && { BENCH_PROFILE: profiles }),
+      ...(rounds !== undefined && { BENCH_ROUNDS: rounds }),
+    },
   });
   return status === 0;
 }

@@ -1,13 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { close, listen } from '../../test/support/loopback.js';
+import { freePort } from '../../test/support/background-program.js';
 import type { Pki } from '../../test/support/pki.js';
 import { pinned } from './cores.js';
+import { isListening } from './listening.js';
 import { findProgram } from './program.js';
 import type { Api } from './stage.js';
 
@@ -106,27 +105,4 @@ Listen 127.0.0.1:${port}
   </Directory>
 </VirtualHost>
 `;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  await close(server);
-  return port;
-}
-
-async function isListening(port: number): Promise<boolean> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    const socket = connect(port, '127.0.0.1');
-    const answers = await new Promise<boolean>((resolve) => {
-      socket.once('connect', () => resolve(true));
-      socket.once('error', () => resolve(false));
-    });
-    socket.destroy();
-    if (answers) {
-      return true;
-    }
-    await sleep(50);
-  }
-  return false;
 }

@@ -1,5 +1,5 @@
 import { progress, progressEnds } from './progress.js';
-import { isQuick } from './settings.js';
+import { isQuick, leastRounds } from './settings.js';
 
 /** What one contestant achieved in one round, by the name of the figure. */
 export type Measured<Figure extends string> = Readonly<Record<Figure, number>>;
@@ -18,7 +18,7 @@ export async function takeTurns<Figure extends string>(
   contestants: Readonly<Record<string, () => Measured<Figure> | Promise<Measured<Figure>>>>,
   wanted: { readonly rounds: number; readonly warmUp?: number },
 ): Promise<Samples<Figure>> {
-  const rounds = isQuick ? 1 : wanted.rounds;
+  const rounds = isQuick ? 1 : Math.max(wanted.rounds, leastRounds);
   const warmUp = isQuick ? 0 : (wanted.warmUp ?? 1);
   const names = Object.keys(contestants);
   const samples = new Map<string, Measured<Figure>[]>(names.map((name) => [name, []]));

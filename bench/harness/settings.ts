@@ -11,3 +11,6 @@ export const results =
 
 /** Where servers and clocks leave a `.cpuprofile` each, when they are to. */
 export const profiles = process.env.BENCH_PROFILE;
+
+/** The least number of rounds, where the machine has other work: BENCH_ROUNDS. A scenario may want more. */
+export const leastRounds = Number(process.env.BENCH_ROUNDS ?? 0);
