@@ -293,12 +293,16 @@ export function createRequestAdmitter({
         introspect: renew,
         useCertificate: (verified) => Authorization.replaceCertificate(authorization, verified),
       });
+      if (outcome === undefined && fresh === undefined) {
+        const latest = Authorization.latest(authorization);
+        // The request may have waited for its body, or in another middleware, since it was accepted.
+        refuseEnded(latest, req);
+        return latest;
+      }
     } catch (thrown) {
       return publishAndThrow(thrown, authorization.certificate, req, factsAtRoute(authorization));
     }
-    return outcome === undefined && fresh === undefined
-      ? Authorization.latest(authorization)
-      : awaitOutcome(req, authorization, outcome, () => fresh);
+    return awaitOutcome(req, authorization, outcome, () => fresh);
   }
 
   /**

@@ -71,8 +71,9 @@ export interface ResourceServer {
    * Checks a policy. Returns the `Authorization` to use from now on, or a promise of it if the
    * policy takes its time. Throws `RequestRefused`, or rejects with it, unless `authorization` was
    * made by this resource server for `req` and the policy returns exactly `undefined`, or a promise
-   * of any make that resolves to exactly that. If an earlier policy had the token introspected, the
-   * policy sees what the authorization server said then, also if `authorization` is from before.
+   * of any make that resolves to exactly that. Refuses a token that was revoked or has expired since
+   * the request was accepted. If an earlier policy had the token introspected, the policy sees what the
+   * authorization server said then, also if `authorization` is from before.
    */
   require(
     req: NodeRequest,

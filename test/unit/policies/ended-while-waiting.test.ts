@@ -98,6 +98,35 @@ async function outcomeWhile(
   return code;
 }
 
+describe.each([
+  ['a policy that decides at once', () => undefined],
+  ['a policy that returns a promise', async () => undefined],
+] as [string, RoutePolicy][])('%s, after the request has waited in another middleware', (_title, policy) => {
+  async function outcomeAfter(happen: (resourceServer: ResourceServer) => unknown): Promise<string> {
+    const resourceServer = serverWith();
+    const req = requestWith('token');
+    const authorization = await resourceServer.authorize(req);
+    await happen(resourceServer);
+    const code = await outcomeOf(() => resourceServer.require(req, authorization, policy));
+    await resourceServer.close();
+    return code;
+  }
+
+  it.each(revocations)('%s was revoked meanwhile', async (_what, revocation, expected) => {
+    expect(await outcomeAfter((resourceServer) => resourceServer.revoke(revocation))).toBe(expected);
+  });
+
+  it.each([
+    [629, 'admitted'],
+    [630, 'token_expired'],
+  ])('exp was after 600 s, clockTolerance is 30 s, and %i s passed meanwhile', async (seconds, expected) => {
+    const now = Math.floor(Date.now() / 1000) * 1000;
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => now);
+    const pass = () => clock.mockImplementation(() => now + seconds * 1000);
+    expect(await outcomeAfter(pass)).toBe(expected);
+  });
+});
+
 describe.each(policies)('%s waits', (_title, waiting) => {
   it.each(revocations)('%s is revoked meanwhile', async (_what, revocation, expected) => {
     expect(await outcomeWhile(waiting, (resourceServer) => resourceServer.revoke(revocation))).toBe(expected);
