@@ -16,6 +16,7 @@ import {
   readTokenClaims,
 } from '@mtls-bound/core';
 import { compactVerify, importJWK } from 'jose';
+import { generateP256 } from '../../test/support/key-pairs.js';
 import { issuer } from '../harness/cast.js';
 import { whenAsked } from '../harness/child.js';
 
@@ -24,7 +25,7 @@ type Contestant = 'bare' | 'authorize' | 'jose';
 
 const origin = 'https://api.example.com';
 const algorithms = {
-  ES256: { ...generateKeyPairSync('ec', { namedCurve: 'P-256' }), digest: 'sha256' },
+  ES256: { ...generateP256(), digest: 'sha256' },
   EdDSA: { ...generateKeyPairSync('ed25519'), digest: null },
 } as const;
 const clients = { ES256: await createClient('ES256'), EdDSA: await createClient('EdDSA') };

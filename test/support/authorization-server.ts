@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import { createPublicKey, type KeyObject, randomUUID } from 'node:crypto';
 import { Agent, createServer } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { exportJWK, generateKeyPair } from 'jose';
@@ -87,7 +87,7 @@ export async function startAuthorizationServer(
   const port = await listen(server);
   const issuer = `https://127.0.0.1:${port}`;
   const secrets = { api: randomUUID(), 'api-post': randomUUID(), 'api-secret-jwt': randomUUID() };
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { privateKey } = generateP256();
   const apiKey = { pem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), kid: 'api-1' };
   const encryption = generateP256();
   const configured = await configuration(pki, secrets, apiKey, encryption.publicKey, bindsTokens);

@@ -19,6 +19,7 @@ import type { CertificateStatusSettings } from '../../packages/core/src/certific
 import { CrlSigners } from '../../packages/core/src/chain/crl-signers.js';
 import { groupBySubject } from '../../packages/core/src/chain/path-building.js';
 import { type PathCertificate, readPathCertificate } from '../../packages/core/src/chain/path-certificate.js';
+import { generateP256 } from './key-pairs.js';
 import {
   bits,
   boolean,
@@ -95,7 +96,7 @@ function generateKeys(kind: CertificateParts['key']): { publicKey: KeyObject; pr
     case 'ed25519':
       return generateKeyPairSync('ed25519');
     default:
-      return generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      return generateP256();
   }
 }
 

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { randomBytes, sign } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import type supertest from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Framework, frameworks, startApi, type TestApi } from '../../support/apis.js';
 import { call } from '../../support/calls.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { createPki, type Identity, type Pki } from '../../support/pki.js';
 import {
   otherAudience,
@@ -306,7 +307,7 @@ function rebound(token: string, thief: Identity): string {
 
 /** Replaces the certificate in the claims, and signs with a key of the thief that the header shows. */
 function forged(token: string, thief: Identity): string {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { privateKey, publicKey } = generateP256();
   const header = { ...decodeProtectedHeader(token), alg: 'ES256', jwk: publicKey.export({ format: 'jwk' }) };
   const content = `${encoded(header)}.${encoded(claimsFor(token, thief))}`;
   const key = { key: privateKey, dsaEncoding: 'ieee-p1363' } as const;

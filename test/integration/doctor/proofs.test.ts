@@ -13,12 +13,13 @@ import { probeProofs } from '../../../packages/core/src/doctor/proof-probe.js';
 import { createProofSigner } from '../../../packages/core/src/testing/proof-signer.js';
 import { createApi, type Framework, frameworks, mutualTls } from '../../support/apis.js';
 import { runDoctor } from '../../support/doctor-command.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { close, listen } from '../../support/loopback.js';
 import { createPki, type Pki } from '../../support/pki.js';
 
 let pki: Pki;
 let kit: TestKit;
-const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const pair = generateP256();
 const signer = createProofSigner(pair.privateKey);
 const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-proofs-'));
 const file = (name: string, text: string): string => {

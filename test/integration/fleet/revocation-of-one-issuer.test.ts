@@ -1,5 +1,5 @@
 // `sub`, `client_id` and certificates are revoked for the tokens of one issuer, unless the API itself says otherwise.
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { type IssuerOptions, introspection, jwtAccessTokens, type ProblemEvent } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import express from 'express';
@@ -11,12 +11,13 @@ import request from 'supertest';
 import { describe, expect, it, vi } from 'vitest';
 import { hashOf } from '../../../packages/core/src/token/token-hash.js';
 import { frameworks } from '../../support/apis.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 
 const red = 'https://red.example.com';
 const blue = 'https://blue.example.com';
 const audience = 'https://api.example.com';
-const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const { publicKey, privateKey } = generateP256();
 const key = { ...publicKey.export({ format: 'jwk' }), kid: 'k' };
 
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');

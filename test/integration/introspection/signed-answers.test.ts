@@ -6,6 +6,7 @@ import { frameworks, startApi } from '../../support/apis.js';
 import { audience, startAuthorizationServer, testClients } from '../../support/authorization-server.js';
 import { call } from '../../support/calls.js';
 import { answer, goodClaims, goodMetadata } from '../../support/faulty-server.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { mismatch } from '../../support/mismatch.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { type ExpectedRefusal, expectRefusal } from '../../support/refusals.js';
@@ -13,11 +14,11 @@ import { useFaultyServer } from '../../support/suites.js';
 
 vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 const { pki, server } = await useFaultyServer();
-const key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const key = generateP256();
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const encryption = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const ed25519 = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
-const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const other = generateP256();
 const jwk = ({ publicKey }: { publicKey: KeyObject }, kid: string) => ({
   ...publicKey.export({ format: 'jwk' }),
   kid,

@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from 'node:crypto';
 import {
   type IssuerOptions,
   type IssuerSelection,
@@ -26,6 +25,7 @@ import {
   goodMetadata,
   startFaultyServer,
 } from '../../support/faulty-server.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 import { expectRefusal } from '../../support/refusals.js';
@@ -282,8 +282,8 @@ describe.each(frameworks)('%s', (framework) => {
 
 describe('R119: issuer and keys belong together', () => {
   const keys = {
-    one: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
-    two: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+    one: generateP256(),
+    two: generateP256(),
   };
   let one: FaultyServer;
   let two: FaultyServer;

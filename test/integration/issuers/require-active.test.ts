@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from 'node:crypto';
 import {
   type Authorization,
   introspection,
@@ -24,6 +23,7 @@ import {
   goodMetadata,
   startFaultyServer,
 } from '../../support/faulty-server.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { mismatch } from '../../support/mismatch.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
@@ -91,7 +91,7 @@ describe.each(frameworks)('%s', (framework) => {
   });
 
   describe('R121: with jwtAccessTokens({ introspection: introspection() })', () => {
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { privateKey, publicKey } = generateP256();
     let server: FaultyServer;
     let says: object;
     beforeAll(async () => {

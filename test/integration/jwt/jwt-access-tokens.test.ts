@@ -19,6 +19,7 @@ import {
   goodMetadata,
   startFaultyServer,
 } from '../../support/faulty-server.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { mismatch } from '../../support/mismatch.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { expectRefusal } from '../../support/refusals.js';
@@ -108,8 +109,8 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
   let server: FaultyServer;
   let jwksFetches: number;
   let keySet: Behaviour;
-  const es256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const es256 = generateP256();
+  const other = generateP256();
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const ed25519 = generateKeyPairSync('ed25519');
   const weak = generateKeyPairSync('rsa', { modulusLength: 1024 });
@@ -278,7 +279,7 @@ describe('validation (RFC 9068 §4, RFC 8725)', () => {
   });
 
   it('R113: a rotation is followed within one request; invented key ids cost few fetches', async () => {
-    const next = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const next = generateP256();
     const before = await signed();
     const after = await signed({}, { kid: 'next' }, next.privateKey);
     const api = await startApi('Express', pki, {

@@ -6,11 +6,12 @@ import { frameworks, startApi, type TestApi } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
 import { call } from '../../support/calls.js';
 import { answer, goodMetadata } from '../../support/faulty-server.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { useFaultyServer } from '../../support/suites.js';
 
-const first = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const second = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const first = generateP256();
+const second = generateP256();
+const other = generateP256();
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const jwk = ({ publicKey }: { publicKey: KeyObject }, more: object = {}) => ({
   ...publicKey.export({ format: 'jwk' }),

@@ -6,6 +6,7 @@ import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import * as jose from 'jose';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { audience } from '../../support/audience.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { close, listen } from '../../support/loopback.js';
 import { outcomeOf, requestWith } from '../../support/pretend-server.js';
 
@@ -40,7 +41,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const ec = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const ec = () => generateP256();
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const otherRsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const es = ec();

@@ -1,5 +1,4 @@
 // A token, or the answer about it, may hold a URL with credentials in any claim. None of them is shown.
-import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,11 +19,12 @@ import { checkToken } from '../../../packages/core/src/doctor/token-checks.js';
 import { readTokenClaims } from '../../../packages/core/src/token/token-claims.js';
 import { createApi, frameworks } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
 
 const issuer = 'https://as.example.com';
 const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-claims-'));
-const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const keys = generateP256();
 let kit: TestKit;
 let seen: unknown[];
 let stops: (() => void)[];

@@ -1,5 +1,4 @@
 // Whatever goes wrong with the authorization server: what was sent to it appears in no error, event, warning or line.
-import { generateKeyPairSync } from 'node:crypto';
 import { createServer as createTcpServer } from 'node:net';
 import { inspect } from 'node:util';
 import {
@@ -26,6 +25,7 @@ import {
   startFaultyServer,
 } from '../../support/faulty-server.js';
 import { brokenConnections, never, outcomes } from '../../support/introspection-outcomes.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
 
@@ -64,7 +64,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const { privateKey } = generateP256();
 const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 const methods: [string, () => ClientAuthentication][] = [
   ['client_secret_basic', () => clientSecretBasic(clientSecret)],

@@ -18,6 +18,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { remedies } from '../../../packages/core/src/doctor/remedies.js';
 import type { RefusalCode } from '../../../packages/core/src/errors.js';
 import { createApi, frameworks } from '../../support/apis.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { boundClaims, optionsOver, pretendServer } from '../../support/pretend-server.js';
 
 let kit: TestKit;
@@ -38,7 +39,7 @@ beforeAll(async () => {
 afterAll(() => end());
 
 const issuer = 'https://as.example.com';
-const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const keys = generateP256();
 const jwk = { ...keys.publicKey.export({ format: 'jwk' }), use: 'sig', kid: 'es' };
 const now = () => Math.floor(Date.now() / 1000);
 

@@ -1,6 +1,5 @@
 // A module that only some options need is loaded late. If it can't be loaded, no request is accepted: 503, and the operator
 // reads which module is missing.
-import { generateKeyPairSync } from 'node:crypto';
 import {
   ClientCertificate,
   certificateSubjectPolicy,
@@ -17,6 +16,7 @@ import request from 'supertest';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks } from '../../support/apis.js';
 import { audience } from '../../support/audience.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { createPki, type Pki } from '../../support/pki.js';
 import { boundClaims, optionsOver, pretendServer } from '../../support/pretend-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
@@ -47,7 +47,7 @@ const over = (more: ResourceServerOptions = {}) =>
 
 const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
 const jwt = (typ: string) => `${part({ alg: 'ES256', typ, kid: 'es' })}.${part({ iss: issuer })}.AAAA`;
-const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const { publicKey } = generateP256();
 const ofKeys = {
   authorizationServerMetadata: { jwks_uri: `${issuer}/jwks`, introspection_endpoint: `${issuer}/introspect` },
   http: {

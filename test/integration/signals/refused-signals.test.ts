@@ -1,12 +1,12 @@
 // The operator learns that signals of the transmitter are refused. A client that pushes what the transmitter did not sign has no part
 // in that.
-import { generateKeyPairSync } from 'node:crypto';
 import { bearerTokenAuthentication, type ProblemEvent, type SignalReceiver } from '@mtls-bound/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { generateP256 } from '../../support/key-pairs.js';
 import { PretendTransmitter, pushRequest } from '../../support/pretend-transmitter.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 
-const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const other = generateP256();
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 const refusals = () => problems.filter(({ code }) => code === 'signal_refused').map(({ message }) => message);
 

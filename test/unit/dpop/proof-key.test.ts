@@ -7,6 +7,7 @@ import {
   type ProofKey,
 } from '../../../packages/core/src/dpop/proof-key.js';
 import type { SignatureAlgorithm } from '../../../packages/core/src/jose/signature-algorithms.js';
+import { generateP256 } from '../../support/key-pairs.js';
 
 /** RFC 9449 §4.1: the key of the examples. */
 const rfc9449 = {
@@ -210,7 +211,7 @@ it.each<[SignatureAlgorithm, object, string]>([
 
 describe('a signature', () => {
   const pairs = {
-    ES256: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+    ES256: generateP256(),
     PS256: generateKeyPairSync('rsa', { modulusLength: 2_048 }),
     RS256: generateKeyPairSync('rsa', { modulusLength: 2_048 }),
     EdDSA: generateKeyPairSync('ed25519'),

@@ -3,10 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { createProofReader } from '../../../packages/core/src/dpop/proof.js';
 import { normalizeProofUrl } from '../../../packages/core/src/dpop/proof-url.js';
 import { createProofSigner } from '../../../packages/core/src/testing/proof-signer.js';
+import { generateP256 } from '../../support/key-pairs.js';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey;
 const ed25519 = generateKeyPairSync('ed25519').privateKey;
-const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+const p256 = generateP256().privateKey;
 const target = { method: 'POST', url: 'https://api.example/a?b=c#d', token: 'token' };
 const url = normalizeProofUrl('https://api.example/a');
 

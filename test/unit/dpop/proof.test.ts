@@ -1,4 +1,4 @@
-import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
+import { hash, type KeyObject, sign } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createNonces } from '../../../packages/core/src/dpop/nonces.js';
 import {
@@ -7,6 +7,7 @@ import {
   type RequestToProve,
 } from '../../../packages/core/src/dpop/proof.js';
 import { RequestRefused, reasonCodeOf } from '../../../packages/core/src/errors.js';
+import { generateP256 } from '../../support/key-pairs.js';
 
 /** Seconds. */
 const NOW = 1_800_000_005;
@@ -17,8 +18,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const pair = generateP256();
+const stranger = generateP256();
 const jwkOf = (key: KeyObject) => key.export({ format: 'jwk' });
 const ath = hash('sha256', 'token', 'base64url');
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');

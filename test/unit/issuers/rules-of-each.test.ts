@@ -4,6 +4,7 @@ import { createResourceServer, type IssuerOptions, jwtAccessTokens } from '@mtls
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { SignJWT } from 'jose';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { generateP256 } from '../../support/key-pairs.js';
 import { boundClaims, outcomeOf, requestWith } from '../../support/pretend-server.js';
 
 const red = 'https://red.example.com';
@@ -22,7 +23,7 @@ beforeEach(() => {
 });
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
-const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const ec = generateP256();
 const keys = [
   { ...rsa.publicKey.export({ format: 'jwk' }), kid: 'rsa' },
   { ...ec.publicKey.export({ format: 'jwk' }), kid: 'ec' },

@@ -5,12 +5,13 @@ import { createTestKit } from '@mtls-bound/core/testing';
 import * as jose from 'jose';
 import { describe, expect, it, vi } from 'vitest';
 import { remedies } from '../../../packages/core/src/doctor/remedies.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { requestWith } from '../../support/pretend-server.js';
 
 const issuer = 'https://as.example.com';
 const audience = 'https://api.example.com';
-const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const keys = generateP256();
+const stranger = generateP256();
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const now = () => Math.floor(Date.now() / 1000);
 

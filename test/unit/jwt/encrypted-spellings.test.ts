@@ -4,6 +4,7 @@ import { createTestKit } from '@mtls-bound/core/testing';
 import { CompactEncrypt, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { decryptJwt } from '../../../packages/core/src/authorization-server/nested-jwt.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { outcomeOf, requestWith } from '../../support/pretend-server.js';
 
 let keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
@@ -38,7 +39,7 @@ describe.each(['RSA-OAEP', 'RSA-OAEP-256'])('a token that is encrypted by %s', (
 describe('a signed JWT inside an encrypted one', () => {
   const issuer = 'https://as.example.com';
   const audience = 'https://api.example.com';
-  const signer = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const signer = generateP256();
 
   /** The outcome of a request with the JWT, changed as text and encrypted to this API. */
   async function outcomeFor(change: (jwt: string) => string | Buffer): Promise<string> {

@@ -1,9 +1,10 @@
 import { generateKeyPairSync, type JsonWebKey } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { importPublicKey } from '../../../packages/core/src/jose/public-key.js';
+import { generateP256 } from '../../support/key-pairs.js';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' });
-const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const ec = generateP256();
 const ed = generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' });
 const base64url = (hex: string) => Buffer.from(hex, 'hex').toString('base64url');
 const even = Buffer.from(rsa.n ?? '', 'base64url');

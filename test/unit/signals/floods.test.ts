@@ -1,12 +1,12 @@
 // What pushes cost that no transmitter sent: no fetch of keys each, and no memory.
-import { generateKeyPairSync } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { bearerTokenAuthentication } from '@mtls-bound/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { deferred } from '../../support/deferred.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { PretendTransmitter, pushRequest } from '../../support/pretend-transmitter.js';
 
-const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const other = generateP256();
 const authorizationHeader = 'Bearer secret-of-the-stream-31415';
 
 let transmitter: PretendTransmitter;

@@ -1,13 +1,13 @@
 // What is not a Security Event Token of this transmitter for this receiver: each is refused with the error of RFC 8935 §2.4, and
 // revokes nothing.
-import { generateKeyPairSync } from 'node:crypto';
 import type { SignalEvent } from '@mtls-bound/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { audience } from '../../support/audience.js';
+import { generateP256 } from '../../support/key-pairs.js';
 import { encoded, PretendTransmitter, pushRequest } from '../../support/pretend-transmitter.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 
-const other = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const other = generateP256();
 const ownKey = { jwk: other.publicKey.export({ format: 'jwk' }) };
 const signals = recordedEvents<SignalEvent>('mtls-bound:signal');
 const event = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked';
