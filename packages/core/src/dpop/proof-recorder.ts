@@ -18,16 +18,22 @@ export interface ProofStore {
 const breakerRules = { maxFailures: 5, probeInterval: 1 };
 
 /**
- * The limit of two counts: calls of the store that are waited for, and calls of the last minute that were
- * given up and are unanswered. Each takes up to 18 MB in a Redis client, which keeps a command until Redis
- * answers.
+ * The limit of calls of the store that are waited for, together with those of the last minute that were given
+ * up and are unanswered. They take up to 18 MB in a Redis client, which keeps a command until Redis answers.
  */
 const MAX_UNANSWERED = 5_000;
 
-/** All unanswered calls of the last hour that were given up: at most this many times that limit, 72 MB. */
+/**
+ * The limit of calls that are waited for, together with those of the last hour that were given up and are
+ * unanswered: this many times the other limit. They take up to 72 MB. `ROOM_SHARE` and `TRIAL_INTERVAL` add
+ * up to 12 MB within an hour.
+ */
 const MAX_MINUTES = 4;
 
-/** Milliseconds after which a call that was given up makes room for another one. */
+/** The part of the limit for which an answer makes room, once a minute: 50 calls. */
+const ROOM_SHARE = 0.01;
+
+/** Milliseconds after which a call that was given up counts for the limit of an hour alone. */
 const LOST_AFTER = 60_000;
 
 /** Milliseconds after which a call that was given up is forgotten. */
@@ -40,6 +46,12 @@ const TRIAL_INTERVAL = 10_000;
  * Milliseconds after which as many unanswered calls as the limit are no burst of one client, but a failure.
  */
 const STALLED_AFTER = 10_000;
+
+/**
+ * Milliseconds that a stalled store must leave room, and answer, to count as one that works. A store that
+ * still leaves too many calls unanswered takes the room of a minute within that time.
+ */
+const WORKS_AFTER = 60_000;
 
 /** Thrown in place of a call while this process waits for too many. It says nothing about the store. */
 class TooManyCalls extends TellableError {}
@@ -91,7 +103,14 @@ export class ProofRecorder {
   readonly #lost = new Set<OverdueCall>();
   /** Since when too many calls are unanswered. Times by the monotonic clock, in milliseconds. */
   #fullSince: number | undefined;
+  /** When too many calls were unanswered last. */
+  #lastFull = Number.NEGATIVE_INFINITY;
+  /** Whether too many calls were unanswered for long, and the store does not work again yet. */
   #isStalled = false;
+  /** Whether the breaker is open. */
+  #hasFailed = false;
+  /** Whether the last report was `dpop_store_suspended`. */
+  #isSuspended = false;
   /** When the store answered last in time. */
   #lastAnswer = Number.NEGATIVE_INFINITY;
   /** When lost calls were forgotten to make room for further calls. */
@@ -106,16 +125,12 @@ export class ProofRecorder {
     this.#report = report;
     this.#maxUnanswered = maxUnanswered;
     this.#breaker = new CircuitBreaker(breakerRules, (isOpen) => {
-      if (isOpen) {
-        const why = describeStoreError(this.#failure);
-        report(
-          'dpop_store_suspended',
-          `dpop.store failed or was too slow 5 times in a row (${why}); it is tried every second, or every ` +
-            `${TRIAL_INTERVAL / 1000} seconds while ${maxUnanswered} calls of add() are unanswered`,
-        );
-      } else {
-        report('dpop_store_resumed', 'dpop.store answers again');
-      }
+      this.#hasFailed = isOpen;
+      this.#reportChange(
+        `dpop.store failed or was too slow 5 times in a row (${describeStoreError(this.#failure)}); it is ` +
+          `tried every second, or every ${TRIAL_INTERVAL / 1000} seconds while ${maxUnanswered} calls of ` +
+          'add() are unanswered',
+      );
     });
   }
 
@@ -179,14 +194,11 @@ export class ProofRecorder {
         this.#lost.delete(call);
       }
     };
-    const isTrial = this.#isFull;
     this.#waiting += 1;
     this.#delayTrial();
     try {
       const isNew = await withTimeLimit(this.#timeout, add);
-      if (isTrial) {
-        this.#makeRoom();
-      }
+      this.#makeRoom();
       return isNew;
     } catch (error) {
       if (isSettled) {
@@ -201,26 +213,30 @@ export class ProofRecorder {
     }
   }
 
-  get #isFull(): boolean {
+  get #unanswered(): number {
+    return this.#waiting + this.#overdue.size + this.#lost.size;
+  }
+
+  /** How many calls may be waited for; 0 or less if too many are unanswered. */
+  get #room(): number {
     const { size } = this.#overdue;
-    return size >= this.#maxUnanswered || size + this.#lost.size >= this.#maxUnanswered * MAX_MINUTES;
+    return Math.min(this.#maxUnanswered - size, this.#maxUnanswered * MAX_MINUTES - size - this.#lost.size);
   }
 
   /**
-   * Forgets the oldest lost calls until there is room for one call, once a minute. One place is enough for a
-   * store that works again: it answers each call that takes the place.
+   * Forgets the oldest lost calls, once a minute while the limit of an hour has less room than a minute may
+   * need. So a store that works again gets more calls at once each minute. A store that hangs in part leaves
+   * few more unanswered.
    */
   #makeRoom(): void {
     const now = performance.now();
-    // Calls of the last minute make room by themselves.
-    if (this.#overdue.size >= this.#maxUnanswered || now - this.#madeRoomAt < LOST_AFTER) {
+    const excess = this.#overdue.size + this.#lost.size - this.#maxUnanswered * MAX_MINUTES;
+    if (excess <= -this.#maxUnanswered || now - this.#madeRoomAt < LOST_AFTER) {
       return;
     }
     this.#madeRoomAt = now;
-    for (const call of this.#lost) {
-      if (!this.#isFull) {
-        return;
-      }
+    const count = Math.max(excess, 0) + Math.ceil(this.#maxUnanswered * ROOM_SHARE);
+    for (const call of [...this.#lost].slice(0, count)) {
       this.#lost.delete(call);
     }
   }
@@ -239,39 +255,41 @@ export class ProofRecorder {
       this.#lost.add(call);
     }
     takeOlder(this.#lost, now - FORGOTTEN_AFTER);
-    if (!this.#isFull) {
-      // Not at once after room was made: a store that still hangs would fill that room immediately.
-      if (now - this.#madeRoomAt >= STALLED_AFTER) {
-        this.#fullSince = undefined;
-        this.#showStalled(false);
-      }
-      return;
-    }
-    this.#fullSince ??= now;
-    const hasStalled = now - this.#fullSince >= STALLED_AFTER;
-    if (hasStalled) {
-      this.#showStalled(true);
-    }
-    if (now < this.#nextTrial) {
-      const what = `${this.#overdue.size + this.#lost.size} calls of add() are unanswered`;
-      throw hasStalled ? new StalledStore(what) : new TooManyCalls(what);
+    const room = this.#room;
+    this.#checkStalled(now, room <= 0);
+    const isTrial = room <= 0 && now >= this.#nextTrial;
+    if (this.#waiting >= room && !isTrial) {
+      const what = `${this.#unanswered} calls of add() are unanswered`;
+      throw this.#isStalled ? new StalledStore(what) : new TooManyCalls(what);
     }
   }
 
-  #showStalled(isStalled: boolean): void {
-    if (isStalled === this.#isStalled) {
+  #checkStalled(now: number, isFull: boolean): void {
+    if (isFull) {
+      this.#fullSince ??= now;
+      this.#lastFull = now;
+      this.#isStalled ||= now - this.#fullSince >= STALLED_AFTER;
+    } else {
+      this.#fullSince = undefined;
+      this.#isStalled &&= this.#lastAnswer - this.#lastFull < WORKS_AFTER;
+    }
+    this.#reportChange(
+      `dpop.store leaves ${this.#unanswered} calls of add() unanswered; ` +
+        `it is tried every ${TRIAL_INTERVAL / 1000} seconds`,
+    );
+  }
+
+  /** @param why why the store is suspended now, if it is */
+  #reportChange(why: string): void {
+    const isSuspended = this.#hasFailed || this.#isStalled;
+    if (isSuspended === this.#isSuspended) {
       return;
     }
-    this.#isStalled = isStalled;
-    if (isStalled) {
-      const count = this.#overdue.size + this.#lost.size;
-      this.#report(
-        'dpop_store_suspended',
-        `dpop.store leaves ${count} calls of add() unanswered; ` +
-          `it is tried every ${TRIAL_INTERVAL / 1000} seconds`,
-      );
+    this.#isSuspended = isSuspended;
+    if (isSuspended) {
+      this.#report('dpop_store_suspended', why);
     } else {
-      this.#report('dpop_store_resumed', 'dpop.store leaves fewer calls of add() unanswered');
+      this.#report('dpop_store_resumed', 'dpop.store answers again');
     }
   }
 }
