@@ -404,7 +404,7 @@ function answerIn(usable: UsableAnswer): TokenAnswer {
   return typeof usable === 'string' ? usable : usable.tokenClaims;
 }
 
-/** Returns when it was decided that the claims may be used; 0 for a rejection, which accepts nothing. */
+/** Returns the turn at which it was decided that the claims may be used; 0 for a rejection. */
 function turnOf(usable: UsableAnswer): number {
   return typeof usable === 'string' ? 0 : usable.turn;
 }

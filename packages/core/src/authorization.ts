@@ -97,11 +97,11 @@ export class Authorization {
   /**
    * An `AbortSignal` for what outlives the check of the request: an event stream, a WebSocket, a
    * request to another server. It fires when the token expires, when this process hears of a
-   * revocation that concerns the token, and when it is connected again after it may have missed one.
-   * Its `reason` is a `RequestRefused` with the code `token_expired`, `token_inactive` or
-   * `revocations_unknown`. It is made at the first access and is the same for the whole request. It
-   * stays silent once the response is finished or the connection is closed, and after `close()` of
-   * the resource server.
+   * revocation that concerns the token, and when this process is connected again after it may have
+   * missed a revocation. Its `reason` is a `RequestRefused` with the code `token_expired`,
+   * `token_inactive` or `revocations_unknown`. It is made at the first access and is the same for the
+   * whole request. It stays silent once the response is finished or the connection is closed, and
+   * after `close()` of the resource server.
    *
    * @example
    * app.get('/events', (req, res) => {

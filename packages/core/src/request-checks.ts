@@ -45,7 +45,10 @@ export interface RequestChecks {
    * `RequestRefused`.
    */
   prepareCertificateSource(): Promise<unknown> | undefined;
-  /** Undefined where the client showed none. Throws `RequestRefused`. */
+  /**
+   * Returns the certificate of the client, or `undefined` if the client showed none. With `binding: 'report'`
+   * also returns `undefined` if it can't be read, which is reported. Throws `RequestRefused`.
+   */
   certificateOf(req: NodeRequest): ClientCertificate | undefined;
   /**
    * Reads the DPoP proof of a request. Undefined if it is reported instead. Throws
@@ -70,7 +73,7 @@ export interface RequestChecks {
     now: number,
   ): Authorization;
   /**
-   * Uses up the proof of a request that everything else speaks for. The signature of the proof is verified,
+   * Uses up the proof of a request that has passed all other checks. The signature of the proof is verified,
    * and its key is the one of `authorization.keyThumbprint`. Returns what the request is accepted with,
    * or a promise of it. Throws `RequestRefused`, or the promise rejects with it.
    */

@@ -35,9 +35,9 @@ export interface AcceptedIssuer {
    */
   readonly ready: () => Promise<void>;
   /**
-   * The server, the client id, `audience` and the settings of `introspection()`: with others the answer
-   * may be another one (RFC 7662 §4). Undefined for any other token source, as it is not known what that
-   * asks.
+   * A text of all that an answer depends on: the server, the client id, `audience` and the settings of
+   * `introspection()` (RFC 7662 §4). Processes share an answer only if this text is equal in them. Undefined
+   * for any other token source, because it is not known what that asks.
    */
   readonly sharedId: string | undefined;
   /** Closes idle connections. */

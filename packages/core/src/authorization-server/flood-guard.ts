@@ -23,8 +23,9 @@ export interface FloodRules {
 }
 
 /**
- * The one counting key of all clients that nothing distinguishes: those with neither certificate nor address,
- * and those without certificate that no flood guard counts. No certificate or address is spelled so.
+ * The counting key that all unidentified clients share: those with neither certificate nor address. If no
+ * flood guard counts a request (none is set, or the request is exempt), a client without certificate is
+ * unidentified too. No certificate or address is spelled so.
  */
 export const UNIDENTIFIED: CountingKeys = Object.freeze(['without certificate and address']);
 
@@ -166,8 +167,8 @@ export class FloodGuard<Active extends object> {
   readonly #mostPlaces: number;
   readonly #accounts = new LRUCache<string, Account>({ max: MAX_ACCOUNTS });
   /**
-   * The open readings by `limit()`, of each client: one token costs it one, however often it sends the
-   * token meanwhile.
+   * The open readings by `limit()`, by client and token: a client that sends one token many times at once
+   * pays for one reading.
    */
   readonly #openReadings = new Map<string, Promise<Active | TokenRejection>>();
   /** Open readings by `limitAfresh()`. */
@@ -195,8 +196,9 @@ export class FloodGuard<Active extends object> {
   }
 
   /**
-   * Calls `ask` at the expense of the client, whichever other request asks about the same token. A
-   * known token takes a place of the client, an unknown one of its allowance as well. Rejects with
+   * Calls `ask` and counts the reading for this client, even if another client asks about the same token at
+   * the same time. Requests of one client with the same token share a reading. A known token takes a place of
+   * the client. An unknown token also takes one reading of the client's allowance. Rejects with
    * `RequestRefused` if the client has used these up and no cache knows the token.
    *
    * @param key names the token and the server that is asked

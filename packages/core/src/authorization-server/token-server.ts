@@ -3,7 +3,10 @@ import type { RequesterFacts } from './requester.js';
 
 /** The authorization server that a token is checked with. */
 export interface TokenServer {
-  /** Tells the answers of one from those of another; empty where there is but one. */
+  /**
+   * A part of the cache key, so that answers of different servers stay apart; empty if there is only one
+   * server.
+   */
   readonly id: string;
   /**
    * Equal in all processes that get the same answer, and in no others. Undefined where answers are

@@ -1,6 +1,6 @@
 /**
- * Remembers when tokens were last rejected: the answer to a question that was asked before does not
- * count any more. Times are milliseconds of the monotonic clock. The last `size` tokens or more are
+ * Remembers when tokens were last rejected: an answer to a question that was asked before the rejection no
+ * longer counts. Times are milliseconds of the monotonic clock. The last `size` tokens or more are
  * remembered, at most twice as many.
  */
 export class RejectionTimes {

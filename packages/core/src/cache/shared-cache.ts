@@ -36,7 +36,7 @@ export interface SharedLock {
 
 export interface SharedCacheRules {
   readonly store: SharedStore;
-  /** The first seals; the others are still read, while one replaces the other. */
+  /** The first secret seals, and each one opens what it sealed: so a new secret can replace an old one. */
   readonly secret: readonly string[];
   readonly lock: SharedLock | undefined;
   /** Seconds that the store may take. */

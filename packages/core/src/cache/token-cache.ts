@@ -99,7 +99,10 @@ interface Rejected {
 // Rejections have a region of their own: a flood of bad tokens never displaces a good one.
 const MAX_REJECTIONS = 1_000;
 
-/** Of how many rejected tokens this process remembers when they were rejected, at least. */
+/**
+ * For how many tokens at least the time of the last rejection is remembered, also after the rejection itself
+ * was forgotten.
+ */
 const REMEMBERED_REJECTIONS = 5_000;
 
 /**
@@ -113,10 +116,14 @@ const JITTER = 0.1;
  * server, the claims of a JWT that was verified here, or a rejection. Keyed by a hash, so that the keys
  * reveal no token (RFC 9700 §4.9.3). Troubles are not remembered.
  *
- * An answer ends by the wall clock, by which tokens expire too, and by the monotonic one, whichever
- * is first: the monotonic clock stands still while a machine is suspended, and the wall clock can
- * be set back. A shared answer is as old as the wall clocks say when it is read, as processes have
- * no monotonic clock in common; from then on it ends by both clocks.
+ * An answer is fresh until it is too old by the wall clock, by which tokens expire too, or by the monotonic
+ * clock. Two clocks are needed because the monotonic clock stands still while a machine is suspended, and the
+ * wall clock can be set back. The age of a shared answer is taken from the wall clocks when it is read,
+ * because processes share no monotonic clock. From then on both clocks count for it too.
+ *
+ * An answer that is no longer fresh stays in the cache until another answer or a rejection replaces it, or
+ * the cache is full. It may be used in an outage (`staleIfError`), and that of a JWT keeps the turn at which
+ * this process first saw the JWT.
  */
 export class TokenCache {
   readonly #rules: TokenCacheRules;
@@ -313,9 +320,9 @@ export class TokenCache {
   }
 
   /**
-   * Introspects even if an answer is cached, by a reading that begins after this call. Caches only
-   * a rejection. Requests with the same token join the next reading, which is made for the
-   * `requester` of the first.
+   * Calls `server.read` even if an answer is cached, in a reading that begins after this call. So the
+   * authorization server is asked only if `server.read` introspects. Caches only a rejection. Requests with
+   * the same token join the next reading, which is made for the `requester` of the first.
    */
   readAfresh(token: string, server: TokenServer, requester?: RequesterFacts): Promise<UsableAnswer> {
     const reading = createReading(token, server, requester);
@@ -415,7 +422,7 @@ export class TokenCache {
    * Returns the answer that another process has put into the shared cache, if it may be used, and caches
    * it here. `undefined` if there is none.
    *
-   * @param isUnderLock whether a process holds the lock, this one or another: rejections count too
+   * @param isUnderLock whether this process holds the lock or waits for it: then a shared rejection counts
    */
   async #findAndCacheShared(
     shared: SharedCache,

@@ -37,8 +37,8 @@ export interface Crl {
   /** It names the changes since another list. A certificate that it does not name may be revoked. */
   readonly isDelta: boolean;
   /**
-   * Equal for lists that are about the same certificates and reasons and, if they name changes, about those
-   * since the same list: the newer of two such lists by one key takes the place of the older one.
+   * Equal for lists of the same scope and, for delta lists, with the same base list. Of two lists of one kind
+   * by one key, the newer list replaces the older one.
    */
   readonly kind: string;
   readonly entries: CrlEntries;
@@ -230,10 +230,11 @@ function describeKind({ names, certificates, reasons }: CrlScope, base: Uint8Arr
 }
 
 /**
- * Returns whether a list may prove that a certificate is good: its key is a key for lists alone, or the key
- * usage of this certificate of the issuer has cRLSign. Without it, what the list revokes is revoked, and
- * nothing else follows. Several authorities may certify one key, each with a key usage of its own, and the
- * client chooses which certificate it sends.
+ * Returns whether a list may prove that a certificate is good. It may if a key for lists alone has signed it,
+ * or if the issuer's key has signed it and this certificate of the issuer has cRLSign in its key usage.
+ * Otherwise the list can only revoke: the certificates that it names are revoked, and nothing else follows.
+ * Several authorities may certify one key, each with a key usage of its own, and the client chooses which
+ * certificate it sends.
  */
 export function mayProve({ signerKey }: Crl, issuer: PathCertificate): boolean {
   if (signerKey !== comparableKey(issuer)) {

@@ -141,7 +141,10 @@ function responderId(element: DerElement | undefined): ResponderId | undefined {
   return keyed?.tag === tags.octetString ? { keyHash: keyed.content } : undefined;
 }
 
-/** Returns why the signer of an answer may not sign it, or `undefined` if it may (RFC 6960 §4.2.2.2). */
+/**
+ * Verifies the signature of an answer. Returns `undefined` if the issuer has signed the answer, or a
+ * responder that the issuer authorized (RFC 6960 §4.2.2.2). Otherwise returns why the answer does not count.
+ */
 async function explainUnsigned(
   { signed, algorithm, signature, rest }: SignedStructure,
   id: ResponderId,

@@ -17,8 +17,8 @@ export interface RefreshedValueParts<T> {
   readonly onChange: () => void;
   /**
    * For a value that was dropped: when the last attempt to fetch it ended, on the clock of
-   * `performance.now()`, and the failure that `failure` returns until the value may be fetched again,
-   * `LEAST_PAUSE` seconds after that attempt.
+   * `performance.now()`. For `LEAST_PAUSE` seconds after that attempt the value is not fetched, and
+   * `RefreshedValue.failure` returns the given `failure`.
    */
   readonly dropped?: { readonly attemptedAt: number; readonly failure: StatusReason } | undefined;
   /** An attempt failed, for the first time or after a success. */

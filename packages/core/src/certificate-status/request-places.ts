@@ -37,7 +37,8 @@ const MAX_WAITING_OF_AUTHORITY = 10_000;
 const MAX_AUTHORITIES = 100;
 
 /**
- * Origins that are known to answer; and of those that are known not to, the pairs of origin and authority.
+ * How many origins that answered are remembered, and how many pairs of an origin that gave no answer and the
+ * authority whose certificate named it.
  */
 const MAX_ORIGINS = 1_000;
 
@@ -76,7 +77,10 @@ interface Lane {
   readonly authority: Authority;
   readonly urgent: Set<Waiting>;
   readonly others: Set<Waiting>;
-  /** The number of its last place, or of its beginning: the lane that had a place last comes last. */
+  /**
+   * The value of a counter when this lane last got a place, or was made. Of the first lanes of the sets in
+   * `Authority.ready`, the one with the lowest value comes next.
+   */
   lastPlace: number;
 }
 

@@ -131,8 +131,9 @@ export function createStatusChecker(
   };
 
   /**
-   * Whether a signer is known to be revoked. Only a list of weight `all` can revoke a signer. Otherwise a key
-   * of weight `revocations` could undo a revocation by revoking the signer of the list that contains it.
+   * Whether a signer is known to be revoked. Only a list of weight `all` can revoke a signer. Otherwise the
+   * holder of a key of weight `revocations` could revoke another signer, and the revocations in that signer's
+   * list would no longer count.
    */
   const isKnownRevoked = (path: readonly PathCertificate[], depends: Dependency): boolean => {
     const weightOf = (signer: PathCertificate): SignerWeight => {

@@ -234,8 +234,9 @@ function checkExpiry(client: Client, use: Use, now: number): void {
 }
 
 /**
- * Whether a client uses another certificate of `uses` in place of this one: it has not used this one since
- * it began to use the other one, or since this one expired, while it still uses the other one.
+ * Whether a client uses another certificate of `uses` in place of this one. That is so if it began to use the
+ * other one after it last used this one. It is also so if, after this one had expired, it used the other one
+ * and not this one.
  */
 export function isReplaced(
   { lastSeen, notAfter }: CertificateTimes,

@@ -69,7 +69,7 @@ export function explainInvalidPath(
   }
   const policies = new ValidPolicies(below.length + 1);
   const constraints: NameConstraints[] = [];
-  // An anchor is trusted as it is, and its own limits hold (RFC 5937).
+  // The signature and the names of an anchor are not checked. Its dates and its limits (RFC 5937) are.
   let authoritiesLeft = Number.POSITIVE_INFINITY;
   for (const [at, authority] of [anchor, ...below].entries()) {
     const isAnchor = at === 0;

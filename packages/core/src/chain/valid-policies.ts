@@ -13,10 +13,10 @@ import { isSelfIssued, type PathCertificate } from './path-certificate.js';
 const anyPolicy = '551d2000';
 
 /**
- * The policies of a path (RFC 5280 §6.1, in the form of RFC 9618). Every policy is acceptable to the
- * user, and none need be there: what counts are the demands of the authorities themselves. So only the
- * last level of the graph is kept: a map from each valid policy to the policies that are expected in the
- * next certificate. The work for each certificate is linear in what `countItems()` returns.
+ * The policies of a path (RFC 5280 §6.1, in the form of RFC 9618). The API accepts every policy and requires
+ * none: only what the authorities themselves require counts. So only the last level of the graph is kept: a
+ * map from each valid policy to the policies that are expected in the next certificate. The work for each
+ * certificate is linear in what `countItems()` returns.
  */
 export class ValidPolicies {
   #level: ReadonlyMap<string, ReadonlySet<string>> = new Map([[anyPolicy, new Set([anyPolicy])]]);

@@ -23,7 +23,10 @@ const MAX_LOAD = 0.75;
  */
 export class ProofTable {
   readonly #shards = Array.from({ length: SHARDS }, () => new Shard());
-  /** The removed spans that shards still have names of, and after how many rebuilds none has. */
+  /**
+   * Removed spans whose names are still in some shards, each with the value of `#rebuilds` from which on none
+   * is left.
+   */
   readonly #removed = new Map<number, number>();
   /** How many shards were rebuilt to free the slots of removed spans. */
   #rebuilds = 0;

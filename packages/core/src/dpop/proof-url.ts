@@ -8,7 +8,8 @@ export type ProofUrl = string;
 const plainUrl = /^https?:\/\/[\w\-.~%:[\]]+(?:[/?#][\x21-\x5b\x5d-\x7e]*)?$/i;
 
 /**
- * Found in URLs that may not be in the one form: dot segments, and characters that are not printable ASCII.
+ * Matches a URL that may not be in the one form: it may have dot segments, or it has a backslash or a
+ * character that is not printable ASCII.
  */
 const otherForm = /\/\.|[^\x21-\x5b\x5d-\x7e]/;
 

@@ -120,8 +120,8 @@ export class Attestations {
   /**
    * The log is read from its beginning again.
    *
-   * @param isAnother whether this process takes another name, as one does that has joined; a
-   *   process that starts still looks for its `join` entry
+   * @param isAnother whether this process takes another name. A process that has joined takes one. A process
+   * that still starts keeps its name, by which it recognizes its `join` entry
    */
   startAgain(isAnother: boolean): void {
     this.#attestedUpTo = undefined;

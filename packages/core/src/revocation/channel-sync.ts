@@ -9,7 +9,7 @@ import type { RevocationNotice, Revocations } from './revocations.js';
 
 export interface ChannelRules {
   readonly channel: RevocationChannel;
-  /** The first seals; the others are still read, while one replaces the other. */
+  /** The first secret seals, and each one opens what it sealed: so a new secret can replace an old one. */
   readonly secrets: readonly string[];
   /** Seconds after which silence counts as an interruption, if they are not too short for that. */
   readonly maxAgeWhileUnsynced: number;

@@ -76,8 +76,9 @@ export class LogSync {
   #newestAt = 0;
   /**
    * When the first entry was written, in milliseconds since the epoch, if the log was begun long before and
-   * may lack earlier entries. It is not reported if a running process has read the same entries: that process
-   * knows no more, and the process that wrote the first entry has reported why.
+   * may lack earlier entries. This is not reported if a running process has read the same entries: this
+   * process lacks none that the other one has, and the process that wrote the first entry has reported the
+   * gap.
    */
   #lateFirstAt: number | undefined;
   /** When another process wrote an entry last, in milliseconds since the epoch. */
@@ -571,8 +572,8 @@ export class LogSync {
   }
 
   /**
-   * Whether this process read the log to its end a moment ago. Otherwise it may have to judge the log like a
-   * process that starts, and until then its entries must not say that it knows all revocations. Half of
+   * Whether this process read the log to its end a moment ago. If not, it may have missed entries: its own
+   * entries must not say that it knows all revocations until it has read the log to its end again. Half of
    * `QUIET_TIME` is left for an entry that is under way.
    */
   get #isReadLately(): boolean {

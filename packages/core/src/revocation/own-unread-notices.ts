@@ -9,9 +9,10 @@ const MAX_NEWER = 10_000;
 /**
  * Remembers revocations that this process wrote into the log and has not read there yet, to write them again
  * after the connection was interrupted. Holds the last one of each name, for at least the 10,000 latest
- * names. Returns only those that are less than two minutes old: a process that has not seen a written entry
- * before refuses each token of this name that it knows already, also one that was issued after the
- * revocation.
+ * names.
+ *
+ * Returns only those that are less than two minutes old. A process to which a revocation is new refuses each
+ * JWT of this name that it has seen by then, even one that was issued after the revocation.
  */
 export class OwnUnreadNotices {
   /** By name. There are two maps, so that neither has to be searched for old revocations. */

@@ -43,10 +43,11 @@ export class QuietPeriods {
   }
 
   /**
-   * The end of the last period plus `QUIET_TIME`, in milliseconds since the epoch; 0 without a period. A
-   * running process attests since which moment it knows all revocations. The last quiet period explains such
-   * a moment if it is not later than this one; a later moment means that entries were lost. `QUIET_TIME` is
-   * added because processes do not all read the log again at once when Redis is back.
+   * The end of the last period plus `QUIET_TIME`, in milliseconds since the epoch; 0 without a period.
+   *
+   * A running process attests since which moment it knows all revocations. If that moment is not later than
+   * this one, the quiet period is the reason for it. If it is later, entries were lost. `QUIET_TIME` is added
+   * because processes do not all read the log again at once when Redis is back.
    */
   get explainsUntil(): number {
     const end = this.#lastOf(this.#periods)?.to;

@@ -66,7 +66,7 @@ export interface RevocationLogPage {
 
 export interface LogRules {
   readonly log: RevocationLog;
-  /** The first seals; the others are still read, while one replaces the other. */
+  /** The first secret seals, and each one opens what it sealed: so a new secret can replace an old one. */
   readonly secrets: readonly string[];
   /**
    * Seconds that an access token lives at most. The log keeps a revocation a little longer. Equal in all

@@ -117,7 +117,10 @@ export interface KnownNotice {
 
 /** From when on a revocation counts in the process that received it. */
 export interface NoticeReceipt {
-  /** Milliseconds since the epoch, by the clock of this process as far as it is believed. */
+  /**
+   * Milliseconds since the epoch: the time in the notice, which the clock of this process corrects if the
+   * notice was read in the log (see `LogSync.#receiveNotice()`).
+   */
   readonly at: number;
   /** For how many milliseconds the process that wrote it had known it by then. */
   readonly age: number;
@@ -280,8 +283,8 @@ export class Revocations {
       // An earlier revocation of this name arrives again: the later one is kept.
       return false;
     }
-    // If this process still has to write `known` into the log, and `notice` was read there, the merged entry
-    // keeps the id of `known` and has no position: this process writes those that have none.
+    // If `notice` was read in the log and `known` is not in the log yet, the merged entry keeps the id of
+    // `known` and has no position. This process writes entries that have no position.
     const unwritten = position !== undefined && known?.position === undefined ? known : undefined;
     this.#revocations.set(
       key,
@@ -439,8 +442,8 @@ export class Revocations {
   }
 
   /**
-   * A revocation may be unknown that is later than an answer of this process: its own answers are
-   * void.
+   * This process may not know a revocation that came after it got an answer: its answers from before this
+   * call are void.
    */
   markJoinedLate(): void {
     this.#update({ ownAnswersVoidBeforeTurn: this.nextTurn() });

@@ -19,7 +19,9 @@ export interface DatedClaims {
   readonly turn: number;
   /** The moment of `turn` by the monotonic clock, in milliseconds. */
   readonly turnTime: number;
-  /** Where the answer comes from if another process asked and this one found it in the shared cache. */
+  /**
+   * When another process asked, if this process found the answer in the shared cache; otherwise undefined.
+   */
   readonly shared: SharedOrigin | undefined;
 }
 
@@ -33,7 +35,7 @@ export interface UsableClaims {
 /** What may be used of a token, or why it is refused. */
 export type UsableAnswer = UsableClaims | TokenRejection;
 
-/** When another process asked. */
+/** When another process asked, and how far it had read the log of revocations by then. */
 export interface SharedOrigin {
   /** Milliseconds since the epoch, by the clock of that process. */
   readonly askedAt: number;

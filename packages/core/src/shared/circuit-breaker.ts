@@ -96,13 +96,13 @@ class Tally {
 }
 
 /**
- * Closed: every attempt is made. Open, after some failures in a row: one attempt at a time is made,
- * the probe, and the next one an interval after its end. No other attempt waits for the probe. An
- * attempt that is answered closes the breaker.
+ * Closed: every attempt is made. Open, after some failures in a row: one attempt at a time is made, the
+ * probe, and the next one an interval after its end. No other attempt waits for the probe. An attempt that is
+ * answered closes the breaker.
  *
  * A client may be able to make its attempts fail. So after the failures of one client the breaker is open for
- * that client alone. It is open for all when as many clients failed in a row. The next probe then
- * goes to a client that has not failed, if there is one.
+ * that client alone. It opens for all clients when attempts of `maxFailures` different clients have failed in
+ * a row. The next probe then goes to a client that has not failed, if there is one.
  *
  * The failures of each kind of attempts open it for attempts of that kind alone.
  */

@@ -14,8 +14,8 @@ interface Range {
 const BITS = 128;
 
 /**
- * No list of proxies covers all of one of these: the addresses of IPv4, and those of IPv6 that the
- * Internet uses.
+ * A list of proxies that covers all of one of these ranges is refused: all addresses of IPv4, or all of IPv6
+ * that the Internet uses.
  */
 const everyAddress: readonly Range[] = [
   // ::ffff:0:0/96
