@@ -1,5 +1,5 @@
 import { type FloodGuard, UNIDENTIFIED } from './authorization-server/flood-guard.js';
-import { markAsOfActiveToken, type RequesterFacts } from './authorization-server/requester.js';
+import { markAsAskingAboutActiveToken, type RequesterFacts } from './authorization-server/requester.js';
 import type { TokenServer } from './authorization-server/token-server.js';
 import type { TokenCache } from './cache/token-cache.js';
 import type { NodeRequest } from './request/node-request.js';
@@ -75,7 +75,7 @@ export function createTokenLookup(
       const requester = requesterOf(presented, countingKeys);
       const isKnown = how === 'unless-cached' && cache.hasUsableStale(hash, server);
       if (isKnown) {
-        markAsOfActiveToken(requester);
+        markAsAskingAboutActiveToken(requester);
       }
       const ask = async () => {
         refuseWhenClosed();

@@ -11,7 +11,7 @@ import type { CountingKeys } from '../shared/counting-keys.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { ConcurrencyLimit } from './concurrency-limit.js';
 import { type Http, type OutgoingRequest, StaleConnection, withRequestDeadline } from './http.js';
-import { isOfActiveToken } from './requester.js';
+import { isAskingAboutActiveToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
 import { headerOf } from './whole-answer.js';
 
@@ -152,7 +152,10 @@ function causeOf(request: OutgoingRequest): {
   if (requester === undefined) {
     return { countingKeys: [], kind: 'unknown' };
   }
-  return { countingKeys: requester.countingKeys, kind: isOfActiveToken(requester) ? 'known' : 'unknown' };
+  return {
+    countingKeys: requester.countingKeys,
+    kind: isAskingAboutActiveToken(requester) ? 'known' : 'unknown',
+  };
 }
 
 function createEndpoint(

@@ -13,17 +13,17 @@ export interface RequesterFacts {
 }
 
 /** The requesters of questions about known tokens. */
-const ofActiveTokens = new WeakSet<RequesterFacts>();
+const askingAboutActiveTokens = new WeakSet<RequesterFacts>();
 
 /**
  * Marks a requester: it asks about a token of which the authorization server said that it is
  * active. A copy of the requester is not marked.
  */
-export function markAsOfActiveToken(requester: RequesterFacts): void {
-  ofActiveTokens.add(requester);
+export function markAsAskingAboutActiveToken(requester: RequesterFacts): void {
+  askingAboutActiveTokens.add(requester);
 }
 
-/** Returns whether `markAsOfActiveToken()` marked this very object. */
-export function isOfActiveToken(requester: RequesterFacts): boolean {
-  return ofActiveTokens.has(requester);
+/** Returns whether `markAsAskingAboutActiveToken()` marked this very object. */
+export function isAskingAboutActiveToken(requester: RequesterFacts): boolean {
+  return askingAboutActiveTokens.has(requester);
 }

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextLoop } from 'node:timers/promises';
 import { TellableError } from '../errors.js';
 import { codeOfStoreError } from './store-error.js';
 import { withTimeLimit } from './time-limit.js';
@@ -35,7 +35,7 @@ export async function callStore<T>(
       throw error;
     }
     ended.abort();
-    await nextTurn();
+    await nextLoop();
     const code = codeOfStoreError(failure);
     throw code === undefined ? error : new TellableError(`${(error as Error).message}: ${code}`);
   } finally {
