@@ -117,16 +117,16 @@ describe('the names of a distribution point', () => {
     const reader = new PointNameReader(issuer);
     const names = (count: number) => fullName(...Array.from({ length: count }, (_, at) => uri(`${at}`)));
     const part = der(0xa1, sequence(identifier('2.5.4.11'), text(0x0c, 'Lists')));
-    expect([reader.read(names(30))?.keys, reader.isOver]).toEqual([
+    expect([reader.read(names(30))?.keys, reader.hasTooManyNames]).toEqual([
       expect.objectContaining({ length: 30 }),
       false,
     ]);
-    expect([reader.read(part)?.keys.length, reader.isOver]).toEqual([1, false]);
-    expect([reader.read(names(1))?.uris.length, reader.isOver]).toEqual([1, false]);
-    expect([reader.read(names(1)), reader.isOver]).toEqual([{ keys: [], uris: [] }, true]);
-    expect([reader.read(part), reader.isOver]).toEqual([{ keys: [], uris: [] }, true]);
+    expect([reader.read(part)?.keys.length, reader.hasTooManyNames]).toEqual([1, false]);
+    expect([reader.read(names(1))?.uris.length, reader.hasTooManyNames]).toEqual([1, false]);
+    expect([reader.read(names(1)), reader.hasTooManyNames]).toEqual([{ keys: [], uris: [] }, true]);
+    expect([reader.read(part), reader.hasTooManyNames]).toEqual([{ keys: [], uris: [] }, true]);
     const other = new PointNameReader(issuer);
-    expect([other.read(names(40))?.uris, other.isOver]).toEqual([
+    expect([other.read(names(40))?.uris, other.hasTooManyNames]).toEqual([
       expect.objectContaining({ length: 32 }),
       true,
     ]);
@@ -307,7 +307,7 @@ describe('the distribution points of a certificate', () => {
     expect(pointsOf(value)).toEqual({
       reasons: new Map([...named, assumed]),
       uris: addresses,
-      isOver: false,
+      hasTooManyNames: false,
     });
   });
 
@@ -315,8 +315,8 @@ describe('the distribution points of a certificate', () => {
     const one = (at: number) => sequence(der(0xa0, fullName(uri(`http://a.example/${at}`))));
     const points = (count: number) =>
       pointsOf(sequence(...Array.from({ length: count }, (_, at) => one(at))));
-    expect(points(32)).toMatchObject({ reasons: { size: 33 }, uris: { length: 8 }, isOver: false });
-    expect(points(500)).toMatchObject({ reasons: { size: 33 }, uris: { length: 8 }, isOver: true });
+    expect(points(32)).toMatchObject({ reasons: { size: 33 }, uris: { length: 8 }, hasTooManyNames: false });
+    expect(points(500)).toMatchObject({ reasons: { size: 33 }, uris: { length: 8 }, hasTooManyNames: true });
   });
 
   it('a name that many points have is kept once', () => {

@@ -10,7 +10,7 @@ import type {
 } from '../../../packages/core/src/certificate-status/status-fetcher.js';
 import type { CertificateStatusSettings } from '../../../packages/core/src/certificate-status/status-options.js';
 import { StatusError } from '../../../packages/core/src/certificate-status/status-reason.js';
-import type { AcceptedSigners } from '../../../packages/core/src/certificate-status/status-source.js';
+import type { SignerWeights } from '../../../packages/core/src/certificate-status/status-source.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
 import { deferred } from '../../support/deferred.js';
 import {
@@ -609,7 +609,7 @@ describe('a revocation list at a URI', () => {
         rest.answers.set(uri, given);
         await source.prepare(leaf.certificate, authority.certificate, owner, signedBy());
       };
-      const statusBy = (signers: AcceptedSigners) =>
+      const statusBy = (signers: SignerWeights) =>
         source.answer(leaf.certificate, authority.certificate, Date.now(), signers);
       return { load, statusBy, status: (...signers: Written[]) => statusBy(signedBy(...signers)) };
     }

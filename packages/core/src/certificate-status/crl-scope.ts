@@ -66,7 +66,7 @@ export function readScope(value: Uint8Array, issuer: Uint8Array): CrlScope | Sta
   if ((given.names !== undefined && names === undefined) || reasons === undefined) {
     return unreadable;
   }
-  if (reader.isOver) {
+  if (reader.hasTooManyNames) {
     return tooManyNames;
   }
   const certificates = isSet(tag.onlyUsers) ? 'users' : isSet(tag.onlyAuthorities) ? 'authorities' : 'all';

@@ -22,9 +22,9 @@ import {
   unexpected304,
 } from './status-reason.js';
 import type {
-  AcceptedSigners,
   QuotaOwner,
   SignerWeight,
+  SignerWeights,
   SourceParts,
   StatusAnswer,
   StatusSource,
@@ -141,7 +141,7 @@ export class CrlSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     authority: QuotaOwner,
-    signers: AcceptedSigners,
+    signers: SignerWeights,
   ): Promise<void> | undefined {
     const opening = this.openListsInFiles(issuer);
     return opening === undefined
@@ -160,7 +160,7 @@ export class CrlSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     now: number,
-    signers: AcceptedSigners,
+    signers: SignerWeights,
   ): StatusAnswer {
     const weights = this.#weightsFor(issuer, signers);
     const found: (Crl | StatusReason)[] = [
@@ -206,7 +206,7 @@ export class CrlSource implements StatusSource {
       .filter((list) => weights.of(list) !== 'nothing');
   }
 
-  #weightsFor(issuer: PathCertificate, signers: AcceptedSigners): ListWeights {
+  #weightsFor(issuer: PathCertificate, signers: SignerWeights): ListWeights {
     const weightOfKey = (key: string): SignerWeight => {
       const weights = this.#parts
         .othersOf(issuer)
@@ -232,7 +232,7 @@ export class CrlSource implements StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     authority: QuotaOwner,
-    signers: AcceptedSigners,
+    signers: SignerWeights,
   ): Promise<void> | undefined {
     const weights = this.#weightsFor(issuer, signers);
     const own = this.#files?.listsOf(issuer).lists.filter(isUsable) ?? [];
@@ -429,7 +429,7 @@ export class CrlSource implements StatusSource {
     if (points.uris.length > 0) {
       return notFetched;
     }
-    return points.isOver ? tooManyNames : namesNone;
+    return points.hasTooManyNames ? tooManyNames : namesNone;
   }
 
   #pointsOf(certificate: PathCertificate): DistributionPoints {
@@ -465,8 +465,8 @@ function hasAuthorityFlag(certificate: PathCertificate): boolean {
 }
 
 /** Why lists are not about a certificate for every reason. */
-function explainNotAbout({ isOver }: DistributionPoints): StatusReason {
-  return isOver ? tooManyNames : notAboutIt;
+function explainNotAbout({ hasTooManyNames }: DistributionPoints): StatusReason {
+  return hasTooManyNames ? tooManyNames : notAboutIt;
 }
 
 function keyOf(issuer: PathCertificate, uri: string): string {

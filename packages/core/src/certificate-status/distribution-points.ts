@@ -17,7 +17,7 @@ export interface DistributionPoints {
   /** The http and https URIs of each point that has any, in the certificate's order. */
   readonly uris: readonly (readonly string[])[];
   /** Whether the certificate has more names of points than are read. */
-  readonly isOver: boolean;
+  readonly hasTooManyNames: boolean;
 }
 
 /**
@@ -45,7 +45,7 @@ export function readDistributionPoints({ extensions, issuer }: PathCertificate):
     }
   }
   add([keyOfDirectoryName(issuer)], ALL_REASONS);
-  return { reasons: allReasons, uris: allUris, isOver: reader.isOver };
+  return { reasons: allReasons, uris: allUris, hasTooManyNames: reader.hasTooManyNames };
 }
 
 function readPoint(

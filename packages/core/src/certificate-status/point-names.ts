@@ -42,7 +42,7 @@ export class PointNameReader {
   }
 
   /** Whether there were more than `MAX_POINT_NAMES`. The further ones are not read. */
-  get isOver(): boolean {
+  get hasTooManyNames(): boolean {
     return this.#count > MAX_POINT_NAMES;
   }
 

@@ -10,13 +10,7 @@ import { skipRepeatedReports } from './repeated-reports.js';
 import { createStatusFetcher } from './status-fetcher.js';
 import type { CertificateStatusSettings } from './status-options.js';
 import { joinFaults, type StatusReason } from './status-reason.js';
-import type {
-  AcceptedSigners,
-  QuotaOwner,
-  SignerWeight,
-  StatusAnswer,
-  StatusSource,
-} from './status-source.js';
+import type { QuotaOwner, SignerWeight, SignerWeights, StatusAnswer, StatusSource } from './status-source.js';
 
 /**
  * The status of a path. `validUntil` is in milliseconds since the epoch: a caller that keeps the
@@ -112,7 +106,7 @@ export function createStatusChecker(
   let isClosed = false;
   const keptSigners = new LRUCache<string, KeptSigners>({ max: MAX_ANCHORS });
 
-  const answersOf = ([certificate, issuer]: Link, now: number, signers: AcceptedSigners) =>
+  const answersOf = ([certificate, issuer]: Link, now: number, signers: SignerWeights) =>
     sources.map((source) => source.answer(certificate, issuer, now, signers));
 
   /** Whether every certificate of a signer's path is good, and until when. */
@@ -319,7 +313,7 @@ interface WeightUntil {
 const weightless: WeightUntil = { weight: 'nothing', until: Number.POSITIVE_INFINITY };
 
 /** Asks what the lists of signers count for, each once, and remembers until when this holds. */
-class SignerCheck implements AcceptedSigners {
+class SignerCheck implements SignerWeights {
   readonly #find: (signer: PathCertificate) => WeightUntil;
   readonly #known: Map<string, WeightUntil>;
   /** In milliseconds since the epoch. */

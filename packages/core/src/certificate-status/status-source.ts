@@ -24,7 +24,7 @@ export type SignerWeight = 'all' | 'revocations' | 'nothing';
  * Finds out what the lists of other certificates of an issuer count for. That costs time: ask if there is a
  * list.
  */
-export interface AcceptedSigners {
+export interface SignerWeights {
   weightOf(signer: PathCertificate): SignerWeight;
 }
 
@@ -48,7 +48,7 @@ export interface StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     authority: QuotaOwner,
-    signers: AcceptedSigners,
+    signers: SignerWeights,
   ): Promise<void> | undefined;
   /**
    * Verifies and reads the lists of an issuer that files hold, unless this is done. Returns what to wait for.
@@ -65,7 +65,7 @@ export interface StatusSource {
     certificate: PathCertificate,
     issuer: PathCertificate,
     now: number,
-    signers: AcceptedSigners,
+    signers: SignerWeights,
   ): StatusAnswer;
   close(): void;
 }
