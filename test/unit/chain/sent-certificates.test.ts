@@ -125,7 +125,7 @@ it('what verify() returned for a certificate is what it returns for the result',
   }
   expect(first.certificate.intermediates).toHaveLength(10);
   expect(chain.verify(first.certificate, now)).toBe(first);
-  expect(chain.complete(first.certificate, first)).toBe(first);
+  expect(chain.withSentCertificates(first.certificate, first)).toBe(first);
 });
 
 it('what the client sent is kept however often the configured certificates change', async () => {

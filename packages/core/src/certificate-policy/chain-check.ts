@@ -164,7 +164,7 @@ export class ChainCheck {
     }
     return kept === undefined
       ? { refused: { code: 'no_path', why: 'it has no path' } }
-      : this.#resultOf(rule, this.#chain.complete(certificate, kept.chain), kept.found);
+      : this.#resultOf(rule, this.#chain.withSentCertificates(certificate, kept.chain), kept.found);
   }
 
   /** What becomes of a certificate without a path that is good. */

@@ -38,11 +38,11 @@ interface Entry {
 }
 
 /**
- * From each certificate object that `withSent()` made to the one that the source gave. A request goes on
- * with the made object, which is verified again for as long as its stream is open. An accepted path is
- * kept for the object of the source, so that each further check finds it and makes no further object.
+ * From each certificate object that `addSentCertificates()` made to the one that the source gave. A request
+ * keeps the made object, and while its stream is open that object is verified again and again. An accepted
+ * path is kept for the object of the source, so that each further check finds it and makes no further object.
  */
-const origins = new WeakMap<ClientCertificate, ClientCertificate>();
+const sourceObjects = new WeakMap<ClientCertificate, ClientCertificate>();
 
 /** Verifies the chains of client certificates: each once for a set of authorities. */
 export class ChainVerification {
@@ -50,12 +50,12 @@ export class ChainVerification {
   readonly #intermediates: AuthoritySource | undefined;
   /** Accepted paths by the object that the source gave, refusals by the object that `verify()` got. */
   readonly #byObject = new WeakMap<ClientCertificate, Entry>();
-  /** What `complete()` returned, by the path and the certificate that the source gave. */
-  readonly #completed = new WeakMap<ChainToAuthority['path'], WeakMap<ClientCertificate, ChainToAuthority>>();
+  /** What `withSentCertificates()` returned, by the path and the certificate that the source gave. */
+  readonly #withSent = new WeakMap<ChainToAuthority['path'], WeakMap<ClientCertificate, ChainToAuthority>>();
   /**
-   * By the thumbprint: a path leads to an authority whatever else a client sends. A resumed TLS session
-   * has lost the intermediates and needs the kept path. So paths are grouped: many clients of one
-   * authority, or below one trust anchor, do not evict the paths of others.
+   * By the thumbprint: a path leads to an authority whatever else a client sends. A resumed TLS session has
+   * lost the intermediates and needs the kept path. The paths are grouped, so that many clients of one
+   * authority, or below one trust anchor, do not evict the paths of other clients.
    */
   readonly #accepted: GroupedLru<Entry>;
   /** By the thumbprint and what came with the certificate: another chain may lead to an authority. */
@@ -108,8 +108,8 @@ export class ChainVerification {
    * @param now milliseconds since the epoch
    */
   verify(certificate: ClientCertificate, now: number): ChainOutcome {
-    const origin = originOf(certificate);
-    const known = this.#byObject.get(origin);
+    const sourceObject = sourceObjectOf(certificate);
+    const known = this.#byObject.get(sourceObject);
     if (known !== undefined && !('why' in known.outcome) && this.#isCurrent(known, now)) {
       return known.outcome;
     }
@@ -118,15 +118,15 @@ export class ChainVerification {
       this.#byObject.set(certificate, entry);
       return entry.outcome;
     }
-    const outcome = this.complete(certificate, entry.outcome);
-    this.#byObject.set(origin, { ...entry, outcome });
+    const outcome = this.withSentCertificates(certificate, entry.outcome);
+    this.#byObject.set(sourceObject, { ...entry, outcome });
     return outcome;
   }
 
   /**
    * Looks for a path without some certificates, after `verify()` gave one with them: among those
    * that are configured, that came with the certificate and that are on the path that is kept. Call
-   * `keep()` or `complete()` before you use its certificate.
+   * `keep()` or `withSentCertificates()` before you use its certificate.
    *
    * @param avoided thumbprints
    * @param now milliseconds since the epoch
@@ -156,14 +156,14 @@ export class ChainVerification {
 
   /**
    * Keeps another path for a certificate, which `outcomeWithout()` gave just now, and of which no
-   * certificate is revoked. Returns what `complete()` does.
+   * certificate is revoked. Returns what `withSentCertificates()` does.
    */
   keep(certificate: ClientCertificate, outcome: ChainToAuthority): ChainToAuthority {
     const entry = { outcome, generation: this.#generation, ...validityOf(outcome.path) };
     this.#accepted.set(certificate.thumbprint, entry);
-    const complete = this.complete(certificate, outcome);
-    this.#byObject.set(originOf(certificate), { ...entry, outcome: complete });
-    return complete;
+    const withSent = this.withSentCertificates(certificate, outcome);
+    this.#byObject.set(sourceObjectOf(certificate), { ...entry, outcome: withSent });
+    return withSent;
   }
 
   /**
@@ -171,13 +171,13 @@ export class ChainVerification {
    * the others that came with `certificate`. Another path may need these: that of a route with other
    * authorities, or that of this policy once a certificate of the path is revoked.
    */
-  complete(certificate: ClientCertificate, chain: ChainToAuthority): ChainToAuthority {
-    const ofPath = this.#completed.get(chain.path) ?? new WeakMap<ClientCertificate, ChainToAuthority>();
-    this.#completed.set(chain.path, ofPath);
-    const origin = originOf(certificate);
-    const complete = ofPath.get(origin) ?? withSent(chain, certificate);
-    ofPath.set(origin, complete);
-    return complete;
+  withSentCertificates(certificate: ClientCertificate, chain: ChainToAuthority): ChainToAuthority {
+    const ofPath = this.#withSent.get(chain.path) ?? new WeakMap<ClientCertificate, ChainToAuthority>();
+    this.#withSent.set(chain.path, ofPath);
+    const sourceObject = sourceObjectOf(certificate);
+    const withSent = ofPath.get(sourceObject) ?? addSentCertificates(chain, certificate);
+    ofPath.set(sourceObject, withSent);
+    return withSent;
   }
 
   #keyOf(certificate: ClientCertificate): string {
@@ -284,18 +284,18 @@ export class ChainVerification {
   }
 }
 
-function originOf(certificate: ClientCertificate): ClientCertificate {
-  return origins.get(certificate) ?? certificate;
+function sourceObjectOf(certificate: ClientCertificate): ClientCertificate {
+  return sourceObjects.get(certificate) ?? certificate;
 }
 
-function withSent(chain: ChainToAuthority, sent: ClientCertificate): ChainToAuthority {
+function addSentCertificates(chain: ChainToAuthority, sent: ClientCertificate): ChainToAuthority {
   const { certificate, path } = chain;
   const { der } = certificate;
-  const origin = originOf(sent);
+  const sourceObject = sourceObjectOf(sent);
   const ofPath = new Set(path.map(({ thumbprint }) => thumbprint));
   // What the source gave counts first: only so many are kept.
   const others = () => {
-    const all = [...origin.intermediates, ...sent.intermediates].map(
+    const all = [...sourceObject.intermediates, ...sent.intermediates].map(
       (one) => [thumbprintOf(one), one] as const,
     );
     return [...new Map(all)].filter(([thumbprint]) => !ofPath.has(thumbprint)).map(([, one]) => one);
@@ -305,7 +305,7 @@ function withSent(chain: ChainToAuthority, sent: ClientCertificate): ChainToAuth
   }
   const intermediates = () => [...certificate.intermediates, ...others()];
   const made = new ClientCertificate(der, { verified: true, intermediates });
-  origins.set(made, origin);
+  sourceObjects.set(made, sourceObject);
   return { certificate: made, path };
 }
 
