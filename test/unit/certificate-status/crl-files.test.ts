@@ -1,6 +1,6 @@
 // The lists of files are opened once for a name and a key: any authority may certify the key of another one again.
 import { createPublicKey, ECDH, type X509Certificate } from 'node:crypto';
-import { statSync, utimesSync, writeFileSync } from 'node:fs';
+import { stat, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
@@ -70,13 +70,14 @@ function withPssKey(certificate: PathCertificate, saltLength: number): PathCerti
   return { ...certificate, publicKey: pss, x509: openssl as X509Certificate };
 }
 
-function filesAt(paths: readonly string[]) {
+function filesAt(paths: readonly string[], maxSize = 1_000_000, clockTolerance = 0) {
   const changes = { count: 0 };
   const failures: string[] = [];
   const files = new CrlFiles({
     paths,
     option: 'crlFiles',
-    maxSize: 1_000_000,
+    maxSize,
+    clockTolerance: () => clockTolerance,
     onChange: () => {
       changes.count += 1;
     },
@@ -366,7 +367,13 @@ describe('the lists of files', () => {
         }
         await read(nextOf(authority, {}));
         expect(revokes(files, authority, 7)).toBe(false);
-        expect(failures).toHaveLength(4);
+        const single = failures.filter((message) => message.includes(' 1 of '));
+        expect(single.filter((message) => message.includes('list 1: it has no nextUpdate'))).toHaveLength(4);
+        expect(single.filter((message) => message.includes('list 2: its signature is wrong'))).toHaveLength(
+          2,
+        );
+        expect(single.at(-2)).toContain('list 2: its thisUpdate is in the future');
+        expect(failures).toHaveLength(7);
         files.close();
       });
     });
@@ -430,6 +437,75 @@ describe('the lists of files', () => {
       });
     });
 
+    it('stay for the one that is cut off, first of all that are kept', async () => {
+      const issuers = Array.from({ length: 120 }, (_, number) =>
+        writeAuthority({ name: commonName(`${number}`) }),
+      );
+      for (const [count, maxSize, size] of [
+        [120, 1_000_000, 10],
+        [6, 10_000, 9_000],
+      ] as const) {
+        const write = (issuer: Written, number: number, thisUpdate: number) =>
+          writeList(issuer, {
+            revoked: [[7]],
+            thisUpdate,
+            nextUpdate: thisUpdate + 2 * hour + number * 1_000,
+            extensions: [extension('1.2.3', Buffer.alloc(size))],
+          });
+        const contentAt = (time: number) =>
+          issuers.slice(0, count).map((issuer, number) => write(issuer, number, time));
+        await withFiles(pathsOf(contentAt(Date.now() - hour)), async (paths) => {
+          const { files, changes } = filesAt(paths, maxSize);
+          const [cut = Buffer.of(), ...others] = contentAt(Date.now());
+          const content = pathsOf([cut.subarray(0, -20), ...others]).join('');
+          await replace(paths[0] as string, content, () => changes.count > 0);
+          const [first] = issuers as [Written];
+          await files.open(first.certificate);
+          expect(revokes(files, first, 7)).toBe(true);
+          files.close();
+        });
+      }
+    });
+
+    it('stay for each issuer, however many lists of another one are kept', async () => {
+      await withFiles(
+        pathsOf([writeList(authority, { revoked: [[7]] }), writeList(second)]),
+        async (paths) => {
+          const { files, changes } = filesAt(paths, 10_000);
+          await Promise.all([authority, second].map(({ certificate }) => files.open(certificate)));
+          const large = (size: number) => extension('1.2.3', Buffer.alloc(size));
+          for (let number = 0; number < 8; number += 1) {
+            const { count } = changes;
+            const own = nextOf(second, {
+              nextUpdate: Date.now() + 24 * hour,
+              extensions: [issuedFor(pointName(`http://a.test/${number}`)), large(9_000)],
+            });
+            const tooLarge = nextOf(authority, { extensions: [large(11_000)] });
+            const content = pathsOf([own, nextOf(second, noEnd), tooLarge]).join('');
+            await replace(paths[0] as string, content, () => changes.count > count + 1);
+          }
+          expect(revokes(files, authority, 7)).toBe(true);
+          expect(files.listsOf(second.certificate).lists.length).toBeLessThanOrEqual(5);
+          files.close();
+        },
+      );
+    });
+
+    it('are not said to be kept for an authority that had none', async () => {
+      await withFiles(pathsOf([writeList(authority)]), async (paths) => {
+        const { files, changes, failures } = filesAt(paths);
+        for (const isOpen of [false, true]) {
+          await (isOpen ? files.open(authority.certificate) : undefined);
+          const { count } = changes;
+          const content = pathsOf([nextOf(authority, {}), Buffer.from('no list')]).join('');
+          await replace(paths[0] as string, content, () => changes.count > count);
+        }
+        const message = `${paths[0]}: 1 of 2 lists can not be used: list 2: it is not a revocation list in DER`;
+        expect(failures).toEqual([message, message]);
+        files.close();
+      });
+    });
+
     it('stay all if the file is cut off', async () => {
       await withFiles(pathsOf([writeList(authority), writeList(second)]), async (paths) => {
         const { files, failures } = filesAt(paths);
@@ -443,6 +519,165 @@ describe('the lists of files', () => {
           'the lists read before are still used: it holds no whole revocation list',
         );
         expect(files.listsOf(authority.certificate).lists).toBe(lists);
+        files.close();
+      });
+    });
+  });
+
+  describe('that can be read, but not used', () => {
+    const revokes = (files: CrlFiles, { certificate }: Written, serial: number) =>
+      files
+        .listsOf(certificate)
+        .lists.some((list) => tableOf(list)?.reasonOf(Buffer.from([serial])) !== undefined);
+    const manyExtensions = Array.from({ length: 17 }, (_, number) =>
+      extension(`1.2.${number + 3}`, der(0x05)),
+    );
+    const earlier = writeList(authority, { revoked: [[7]], thisUpdate: Date.now() - hour / 2 });
+    const nextOf = (parts: ListParts) => writeList(authority, { thisUpdate: Date.now(), ...parts });
+    const unusable: [string, ListParts][] = [
+      ['its signature is wrong', { signature: Buffer.alloc(70, 1) }],
+      [
+        'it has a critical extension that is not known',
+        { extensions: [extension('1.2.3', der(0x05), true)] },
+      ],
+      ['it is an indirect list', { extensions: [issuedFor(der(0x84, Buffer.of(0xff)))] }],
+      ['an entry of it has more than 16 extensions', { revoked: [[8]], entryExtensions: manyExtensions }],
+      ['its thisUpdate is in the future', { thisUpdate: Date.now() + 600_000 }],
+    ];
+
+    it.each(unusable)(
+      'as %s, take no place of an earlier list until the next, and are reported once',
+      async (why, parts) => {
+        await withFiles([pem(earlier), pem(writeList(authority))], async (paths) => {
+          const { files, changes, failures } = filesAt(paths);
+          await files.open(authority.certificate);
+          const read = async (changesThen: number, ...lists: readonly Uint8Array[]) => {
+            const { count } = changes;
+            await replace(
+              paths[0] as string,
+              lists.map(pem).join(''),
+              () => changes.count === count + changesThen,
+            );
+          };
+          const list = nextOf(parts);
+          // The second time the lists of this authority have not changed.
+          for (const changesThen of [2, 1]) {
+            await read(changesThen, writeList(second, { revoked: [[changesThen]] }), list);
+            await files.open(authority.certificate);
+            expect(revokes(files, authority, 7)).toBe(true);
+          }
+          // Another one that can't be used.
+          await read(2, nextOf({ ...parts, nextUpdate: Date.now() + 2 * hour }));
+          expect(revokes(files, authority, 7)).toBe(true);
+          const kept = '. Lists of these issuers that were read before are still used';
+          expect(failures).toHaveLength(2);
+          expect(failures[0]).toContain(`${paths[0]}: 1 of 2 lists can not be used: list 2: ${why}`);
+          expect(failures[0]).toContain(kept);
+          expect(failures[1]).toContain(`1 of 1 lists can not be used: list 1: ${why}`);
+          await read(2, nextOf({ revoked: [[9]] }));
+          expect([7, 9].map((serial) => revokes(files, authority, serial))).toEqual([false, true]);
+          expect(files.listsOf(authority.certificate).lists).toHaveLength(2);
+          expect(failures).toHaveLength(2);
+          files.close();
+        });
+      },
+    );
+
+    it.each(unusable)('as %s, take no place of one that no key has opened', async (_, parts) => {
+      await withFiles([pem(earlier)], async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await replace(paths[0] as string, pem(nextOf(parts)), () => changes.count > 0);
+        await files.open(authority.certificate);
+        expect(revokes(files, authority, 7)).toBe(true);
+        files.close();
+      });
+    });
+
+    it('are not opened again before the file changes', async () => {
+      await withFiles([pem(earlier)], async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await files.open(authority.certificate);
+        const list = nextOf({ signature: Buffer.alloc(70, 1) });
+        await replace(paths[0] as string, pem(list), () => changes.count > 2);
+        const { lists } = files.listsOf(authority.certificate);
+        expect(lists).toHaveLength(2);
+        for (let look = 0; look < 3; look += 1) {
+          vi.advanceTimersByTime(5_000);
+          await new Promise((resolve) => void stat(paths[0] as string, resolve));
+          await nextTurn();
+        }
+        expect(files.open(authority.certificate)).toBeUndefined();
+        expect(files.listsOf(authority.certificate).lists).toBe(lists);
+        expect(changes.count).toBe(3);
+        files.close();
+      });
+    });
+
+    it('are reported at start once their own key has signed them, and not for another key', async () => {
+      const [, parts] = unusable[1] as [string, ListParts];
+      await withFiles(
+        [pem(nextOf(parts)) + pem(nextOf({ signature: Buffer.alloc(70, 1) }))],
+        async (paths) => {
+          const { files, failures } = filesAt(paths);
+          await files.open(otherKey);
+          expect(failures).toEqual([]);
+          await files.open(authority.certificate);
+          expect(failures).toEqual([
+            `${paths[0]}: 1 of 2 lists can not be used: list 1: it has a critical extension that is not known`,
+          ]);
+          files.close();
+        },
+      );
+    });
+
+    it('are none if they are from the future within the tolerance of clocks', async () => {
+      await withFiles([pem(earlier)], async (paths) => {
+        const { files, changes, failures } = filesAt(paths, 1_000_000, 30);
+        await files.open(authority.certificate);
+        const list = nextOf({ thisUpdate: Date.now() + 20_000 });
+        await replace(paths[0] as string, pem(list), () => changes.count > 2);
+        expect(files.listsOf(authority.certificate).lists).toHaveLength(1);
+        expect(failures).toEqual([]);
+        files.close();
+      });
+    });
+
+    it('may be of another key of this name: the earlier list goes once that key has opened them', async () => {
+      await withFiles([pem(earlier)], async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await files.open(authority.certificate);
+        await replace(paths[0] as string, pem(writeList(another)), () => changes.count > 2);
+        expect(revokes(files, authority, 7)).toBe(true);
+        await files.open(otherKey);
+        expect(files.listsOf(authority.certificate)).toMatchObject({ lists: [{ code: 'wrong_signer' }] });
+        files.close();
+      });
+    });
+
+    it('do not become more and more while no key opens them', async () => {
+      await withFiles([pem(earlier)], async (paths) => {
+        const { files, changes } = filesAt(paths);
+        for (let number = 1; number <= 5; number += 1) {
+          const list = nextOf({ thisUpdate: Date.now() - hour / 4 + number });
+          await replace(paths[0] as string, pem(list), () => changes.count === number);
+        }
+        await files.open(otherKey);
+        expect(files.listsOf(otherKey).lists).toHaveLength(2);
+        await files.open(authority.certificate);
+        expect(files.listsOf(authority.certificate).lists).toHaveLength(1);
+        expect(files.listsOf(otherKey).lists).toHaveLength(1);
+        files.close();
+      });
+    });
+
+    it('are opened for other keys without a list that is dropped meanwhile', async () => {
+      const others = Array.from({ length: 8 }, () => writeAuthority().certificate);
+      await withFiles([pem(earlier)], async (paths) => {
+        const { files, changes } = filesAt(paths);
+        await replace(paths[0] as string, pem(nextOf({})), () => changes.count > 0);
+        await Promise.all([authority.certificate, ...others].map((one) => files.open(one)));
+        const counts = others.map((one) => files.listsOf(one).lists.length);
+        expect(counts).toEqual(others.map(() => 1));
         files.close();
       });
     });

@@ -11,7 +11,8 @@ export interface UnusableList {
 
 /** The revocation lists of a file: one at least can be used. */
 export interface CrlFileContent {
-  readonly heads: readonly CrlHead[];
+  /** The lists that can be read, with their places in the file, from 1. */
+  readonly heads: ReadonlyMap<CrlHead, number>;
   readonly unusable: readonly UnusableList[];
 }
 
@@ -21,7 +22,8 @@ const block = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----
 
 /** Reads a file in PEM or DER. Returns the reason if it is cut off, or if no list in it can be used. */
 export function readCrlFile(content: Buffer, maxSize: number): CrlFileContent | { readonly why: string } {
-  const text = content.includes('-----BEGIN ') ? content.toString('latin1') : undefined;
+  const isPem = content.includes('-----BEGIN ');
+  const text = isPem ? content.toString('latin1') : undefined;
   const lists =
     text === undefined
       ? [content]
@@ -30,27 +32,34 @@ export function readCrlFile(content: Buffer, maxSize: number): CrlFileContent | 
   if (lists.length === 0 || lists.length !== markers) {
     return { why: 'it holds no whole revocation list' };
   }
-  const heads: CrlHead[] = [];
+  const heads = new Map<CrlHead, number>();
   const unusable: UnusableList[] = [];
   for (const [index, der] of lists.entries()) {
     const head = der.length > maxSize ? { why: `a list has more than ${maxSize} bytes` } : readCrlHead(der);
     if ('why' in head) {
       unusable.push({ number: index + 1, issuer: readCrlIssuer(der), why: head.why });
     } else {
-      heads.push(head);
+      heads.set(head, index + 1);
     }
   }
   const [first] = unusable;
-  return heads.length === 0 && first !== undefined ? { why: first.why } : { heads, unusable };
+  return heads.size === 0 && first !== undefined ? { why: first.why } : { heads, unusable };
 }
 
 /** Lists that a message names. */
 const MAX_NAMED = 5;
 
-/** Says which lists of a file can't be used, and why. */
-export function describeUnusable({ heads, unusable }: CrlFileContent): string {
+/**
+ * Says which lists of a file can't be used, and why.
+ *
+ * @param count all lists of the file
+ */
+export function describeUnusable(
+  unusable: readonly Pick<UnusableList, 'number' | 'why'>[],
+  count: number,
+): string {
   const named = unusable.slice(0, MAX_NAMED).map(({ number, why }) => `list ${number}: ${why}`);
   const more = unusable.length - named.length;
   const all = [...named, ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
-  return `${unusable.length} of ${heads.length + unusable.length} lists can not be used: ${all}`;
+  return `${unusable.length} of ${count} lists can not be used: ${all}`;
 }

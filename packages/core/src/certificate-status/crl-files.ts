@@ -10,10 +10,10 @@ import type { PathCertificate } from '../chain/path-certificate.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { authorityKeyOf } from './authority-key.js';
-import { type Crl, type CrlHead, openCrl } from './crl.js';
-import { describeUnusable, readCrlFile, type UnusableList } from './crl-file-content.js';
+import { type Crl, type CrlHead, openCrl, type UnusableCrl } from './crl.js';
+import { type CrlFileContent, describeUnusable, readCrlFile } from './crl-file-content.js';
 import { HeadsByName } from './heads-by-name.js';
-import type { StatusReason } from './status-reason.js';
+import { findKeptBeyondLimits, type KnownLists, type ListsOfFile } from './kept-crls.js';
 
 /** Seconds between two looks at the files. */
 const LOOK_INTERVAL = 5;
@@ -22,21 +22,14 @@ const LOOK_INTERVAL = 5;
 const MAX_ISSUERS = 1_000;
 const MAX_ISSUERS_SIZE = 8_388_608;
 
-/** Kept lists of one file at most. One for each unusable list of the file is kept in any case. */
-const MAX_KEPT = 100;
-
-/**
- * Kept lists of one file take at most this many times `maxSize`. One for each unusable list of the file is
- * kept in any case.
- */
-const KEPT_OF_MAX_SIZE = 4;
-
 export interface CrlFileRules {
   readonly paths: readonly string[];
   /** The name of the option in error messages. */
   readonly option: string;
   /** Bytes of one list. */
   readonly maxSize: number;
+  /** Returns the seconds that the clock of an authority may be ahead. */
+  readonly clockTolerance: () => number;
   /** Other lists are used from now on. */
   readonly onChange: () => void;
   /** A file can't be read again, or not every list of it can be used. */
@@ -44,23 +37,11 @@ export interface CrlFileRules {
 }
 
 /** A list of a file that was opened for an issuer, or why it can't be used. */
-export type OpenedCrl = Crl | StatusReason;
+export type OpenedCrl = Crl | UnusableCrl;
 
 /** Returns whether a list can be used. */
 export function isUsable(list: OpenedCrl): list is Crl {
   return !('why' in list);
-}
-
-/** The lists of one file. */
-interface ListsOfFile {
-  readonly heads: readonly CrlHead[];
-  /**
-   * Lists that the file held before, kept while the file holds an unusable list of the same issuer. A kept
-   * list is dropped when a newer list of the same kind and key was opened, or when too many are kept.
-   */
-  readonly kept: readonly CrlHead[];
-  /** How many lists of the file can't be used. */
-  readonly unusableCount: number;
 }
 
 /** What the files say of an issuer. */
@@ -77,7 +58,7 @@ export class CrlFiles {
   readonly #files: Map<string, ListsOfFile>;
   readonly #byName: HeadsByName;
   readonly #states = new Map<string, string>();
-  /** Counts the times that files were read. */
+  /** Counts the times that files were read, and that kept lists were dropped. */
   #version = 0;
   /**
    * For each head, the lists that were opened, by the `comparableKey()` of the key that signed them. An entry
@@ -91,14 +72,19 @@ export class CrlFiles {
     sizeCalculation: ({ issuer }) => issuer.der.length,
   });
   readonly #opening = new Map<string, Promise<void>>();
+  /** Lists that were reported, as no key could open them. */
+  readonly #reported = new WeakSet<CrlHead>();
+  readonly #known: KnownLists = {
+    nameOf: (head) => this.#byName.nameOf(head),
+    isOpened: (head) => this.#usable.has(head),
+    canBeUsed: (head) => this.#usable.has(head) && !this.#isFromFuture(head),
+  };
   #timer: NodeJS.Timeout | undefined;
 
   /** Reads the files. Throws `ConfigurationError` for a file that can't be read, or that holds no list. */
   constructor(rules: CrlFileRules) {
     this.#rules = rules;
-    this.#files = new Map(
-      rules.paths.map((path) => [path, { heads: this.#readAtStart(path), kept: [], unusableCount: 0 }]),
-    );
+    this.#files = new Map(rules.paths.map((path) => [path, this.#readAtStart(path)]));
     this.#byName = new HeadsByName(this.#allHeads());
     this.#schedule();
   }
@@ -113,7 +99,9 @@ export class CrlFiles {
     if (underWay !== undefined) {
       return underWay;
     }
-    const started = this.#openAll(issuer).finally(() => this.#opening.delete(key));
+    const started = this.#openAll(issuer)
+      .then(() => this.#reportUnopened(issuer))
+      .finally(() => this.#opening.delete(key));
     this.#opening.set(key, started);
     return started;
   }
@@ -138,30 +126,47 @@ export class CrlFiles {
 
   async #openAll(issuer: PathCertificate): Promise<void> {
     const key = keyOf(issuer);
-    let heads: readonly CrlHead[];
-    let lists: readonly OpenedCrl[];
+    let opened = this.#opened.peek(key);
     let version: number;
     do {
-      // A file may be read again meanwhile.
+      // A file may be read again meanwhile, and a kept list dropped.
       version = this.#version;
-      const before = this.#opened.peek(key);
-      heads = this.#byName.of(issuer.subjectName);
-      lists = await Promise.all(heads.map((head) => listIn(before, head) ?? openCrl(head, issuer)));
+      opened = await openHeads(this.#byName.of(issuer.subjectName), issuer, opened);
     } while (version !== this.#version);
-    this.#opened.set(key, { issuer, heads, lists });
-    for (const [index, head] of heads.entries()) {
-      const list = lists[index];
+    this.#opened.set(key, opened);
+    for (const [index, head] of opened.heads.entries()) {
+      const list = opened.lists[index];
       if (list !== undefined && isUsable(list)) {
         this.#usable.set(head, (this.#usable.get(head) ?? new Map()).set(list.signerKey, list));
       }
     }
-    const isKept = new Set([...this.#files.values()].flatMap(({ kept }) => kept));
-    this.#drop(replacedOf(heads, lists).filter((head) => isKept.has(head)));
+    this.#drop(this.#findReplaced(opened));
     this.#rules.onChange();
   }
 
+  /**
+   * The kept lists that are needed no more, now that an issuer has opened its lists: a newer list replaces
+   * them, or none of the lists of this name in their file is left that may do so.
+   */
+  #findReplaced({ issuer, heads, lists }: OpenedLists): readonly CrlHead[] {
+    const ofName = new Set(heads);
+    const replaced = new Set(replacedOf(heads, lists));
+    return [...this.#files.values()].flatMap((file) => {
+      const kept = file.kept.filter((head) => ofName.has(head));
+      const isWaiting =
+        kept.length > 0 &&
+        (file.unusable.some(({ name }) => name === undefined || name === issuer.subjectName) ||
+          [...file.heads.keys()].some((head) => ofName.has(head) && !this.#known.canBeUsed(head)));
+      return isWaiting ? kept.filter((head) => replaced.has(head)) : kept;
+    });
+  }
+
+  #isFromFuture({ thisUpdate }: CrlHead): boolean {
+    return thisUpdate - 1_000 * this.#rules.clockTolerance() > Date.now();
+  }
+
   #allHeads(): readonly CrlHead[] {
-    return [...this.#files.values()].flatMap(({ heads, kept }) => [...heads, ...kept]);
+    return [...this.#files.values()].flatMap(({ heads, kept }) => [...heads.keys(), ...kept]);
   }
 
   /** Drops kept lists: they are used no more. */
@@ -175,6 +180,7 @@ export class CrlFiles {
       this.#files.set(path, { ...file, kept: file.kept.filter(isLeft) });
     }
     this.#byName.replace(this.#allHeads());
+    this.#version += 1;
     for (const [key, { issuer, heads, lists: ofIssuer }] of [...this.#opened.entries()]) {
       if (!heads.every(isLeft)) {
         const left = ofIssuer.filter((_, index) => isLeft(heads[index]));
@@ -183,20 +189,67 @@ export class CrlFiles {
     }
   }
 
-  /** The kept lists beyond the limits: first those that no key has opened, then those that expire first. */
-  #keptBeyondLimits({ kept, unusableCount }: ListsOfFile): readonly CrlHead[] {
-    const isOpened = (head: CrlHead): number => Number(this.#usable.has(head));
-    let size = 0;
-    return kept
-      .toSorted((one, other) => isOpened(other) - isOpened(one) || other.nextUpdate - one.nextUpdate)
-      .filter(({ der }, index) => {
-        size += der.length;
-        const isBeyond = index >= MAX_KEPT || size > KEPT_OF_MAX_SIZE * this.#rules.maxSize;
-        return isBeyond && index >= unusableCount;
+  /**
+   * Reports the lists of files that an issuer can't open, each once. A list that another key may have signed
+   * is reported if an earlier list by the key of the issuer is kept, as this one may be its successor.
+   */
+  #reportUnopened(issuer: PathCertificate): void {
+    const { heads = [], lists = [] } = this.#opened.peek(keyOf(issuer)) ?? {};
+    for (const [path, file] of this.#files) {
+      const kept = new Set(file.kept);
+      const keepsOwn = heads.some((head, index) => {
+        const list = lists[index];
+        return kept.has(head) && list !== undefined && isUsable(list);
       });
+      const unopened = heads.flatMap((head, index) => {
+        const number = file.heads.get(head);
+        const why = this.#reported.has(head)
+          ? undefined
+          : this.#explainUnopened(head, lists[index], keepsOwn);
+        return number === undefined || why === undefined ? [] : [{ head, number, why }];
+      });
+      if (unopened.length > 0) {
+        for (const { head } of unopened) {
+          this.#reported.add(head);
+        }
+        this.#reportLists(path, file, unopened, keepsOwn);
+      }
+    }
   }
 
-  #readAtStart(path: string): readonly CrlHead[] {
+  #explainUnopened(head: CrlHead, list: OpenedCrl | undefined, keepsOwn: boolean): string | undefined {
+    if (this.#usable.has(head)) {
+      return this.#isFromFuture(head) ? 'its thisUpdate is in the future' : undefined;
+    }
+    const isReason = list !== undefined && !isUsable(list);
+    return isReason && (keepsOwn || list.signerKey !== undefined) ? list.why : undefined;
+  }
+
+  /** Reports the lists of a file that can't be read. */
+  #reportUnreadable(path: string, file: ListsOfFile): void {
+    const inFile = new Set([...file.heads.keys()].map(this.#known.nameOf));
+    const names = new Set(file.unusable.map(({ name }) => name));
+    const isKept = file.kept.some((head) => {
+      const name = this.#known.nameOf(head);
+      return names.has(name) || (names.has(undefined) && !inFile.has(name));
+    });
+    if (file.unusable.length > 0) {
+      this.#reportLists(path, file, file.unusable, isKept);
+    }
+  }
+
+  #reportLists(
+    path: string,
+    { heads, unusable: unreadable }: ListsOfFile,
+    unusable: Parameters<typeof describeUnusable>[0],
+    isKept: boolean,
+  ): void {
+    const meanwhile = isKept ? '. Lists of these issuers that were read before are still used' : '';
+    const count = heads.size + unreadable.length;
+    this.#rules.onFailure(`${path}: ${describeUnusable(unusable, count)}${meanwhile}`);
+  }
+
+  #readAtStart(path: string): ListsOfFile {
     const { option, maxSize } = this.#rules;
     let content: Buffer;
     try {
@@ -213,10 +266,14 @@ export class CrlFiles {
     if ('why' in read) {
       throw createMismatch(option, 'files of revocation lists in PEM or DER', path, `: ${read.why}`);
     }
-    if (read.unusable.length > 0) {
-      this.#rules.onFailure(`${path}: ${describeUnusable(read)}`);
+    const { heads } = read;
+    // No name is needed while no list is kept.
+    const unusable = read.unusable.map(({ number, why }) => ({ number, why, name: undefined }));
+    const file: ListsOfFile = { heads, unusable, kept: [] };
+    if (unusable.length > 0) {
+      this.#reportLists(path, file, unusable, false);
     }
-    return read.heads;
+    return file;
   }
 
   #schedule(): void {
@@ -228,35 +285,59 @@ export class CrlFiles {
 
   async #look(): Promise<void> {
     const changed: CrlHead[] = [];
+    const readPaths: string[] = [];
     for (const path of this.#rules.paths) {
       const state = await stateOf(path);
       const changedHere = state === this.#states.get(path) ? undefined : await this.#readAgain(path);
       if (changedHere !== undefined) {
         changed.push(...changedHere);
+        readPaths.push(path);
         this.#states.set(path, state);
       }
     }
-    if (changed.length > 0) {
-      // The old lists are used until the new ones are open. The lists of an issuer that has signed none of
-      // them are opened when they are needed again: many issuers may have the name of one authority, each
-      // with a key of its own.
-      const names = this.#opened.size > 0 ? this.#byName.namesOf(changed) : new Set();
-      for (const [key, { issuer, lists }] of [...this.#opened.entries()]) {
-        if (!names.has(issuer.subjectName)) {
-          continue;
-        }
-        if (lists.some(isUsable)) {
-          await this.#openAll(issuer);
-        } else {
-          this.#opened.delete(key);
-        }
+    const openedAgain = changed.length > 0 ? await this.#openChanged(changed) : [];
+    for (const path of readPaths) {
+      const file = this.#files.get(path);
+      if (file !== undefined) {
+        this.#reportUnreadable(path, file);
       }
-      this.#drop([...this.#files.values()].flatMap((file) => this.#keptBeyondLimits(file)));
-      const heads = new Set(this.#allHeads());
-      this.#usable = new Map([...this.#usable].filter(([head]) => heads.has(head)));
+    }
+    for (const issuer of openedAgain) {
+      this.#reportUnopened(issuer);
+    }
+    if (changed.length > 0) {
       // Also for the issuers that were dropped before.
       this.#rules.onChange();
     }
+  }
+
+  /**
+   * Opens the lists of the issuers that have signed lists before, if these have changed. Resolves with these
+   * issuers.
+   *
+   * The old lists are used until the new ones are open. The lists of an issuer that has signed none of them
+   * are opened when they are needed again: many issuers may have the name of one authority, each with a key
+   * of its own.
+   */
+  async #openChanged(changed: readonly CrlHead[]): Promise<readonly PathCertificate[]> {
+    const openedAgain: PathCertificate[] = [];
+    const names = this.#opened.size > 0 ? this.#byName.namesOf(changed) : new Set();
+    for (const [key, { issuer, lists }] of [...this.#opened.entries()]) {
+      if (!names.has(issuer.subjectName)) {
+        continue;
+      }
+      if (lists.some(isUsable)) {
+        await this.#openAll(issuer);
+        openedAgain.push(issuer);
+      } else {
+        this.#opened.delete(key);
+      }
+    }
+    const { maxSize } = this.#rules;
+    this.#drop([...this.#files.values()].flatMap((file) => findKeptBeyondLimits(file, maxSize, this.#known)));
+    const heads = new Set(this.#allHeads());
+    this.#usable = new Map([...this.#usable].filter(([head]) => heads.has(head)));
+    return openedAgain;
   }
 
   /** Returns the lists that came and those that went; `undefined` if the file can't be read again. */
@@ -264,6 +345,7 @@ export class CrlFiles {
     let read: ReturnType<typeof readCrlFile>;
     try {
       read = readCrlFile(await readFile(path), this.#rules.maxSize);
+      await x509.load();
     } catch (error) {
       read = { why: explainFileError(error) };
     }
@@ -272,35 +354,34 @@ export class CrlFiles {
       this.#rules.onFailure(`${path} can not be read again, the lists read before are still used: ${why}`);
       return undefined;
     }
-    const hasUnusable = await this.#matchIssuers(read.unusable);
-    const { heads: inFile = [], kept: keptBefore = [] } = this.#files.get(path) ?? {};
-    const before = [...inFile, ...keptBefore];
+    const { heads: inFile = new Map(), kept: keptBefore = [] } = this.#files.get(path) ?? {};
+    const before = [...inFile.keys(), ...keptBefore];
     const heads = keepKnown(read.heads, before);
-    const isThere = new Set(heads);
-    const kept = before.filter((head) => !isThere.has(head) && hasUnusable(head));
-    if (read.unusable.length > 0) {
-      const meanwhile =
-        kept.length > 0 ? '. Lists of these issuers that were read before are still used' : '';
-      this.#rules.onFailure(`${path}: ${describeUnusable(read)}${meanwhile}`);
-    }
-    this.#files.set(path, { heads, kept, unusableCount: read.unusable.length });
+    const unusable = read.unusable.map(({ number, why, issuer }) => {
+      return { number, why, name: issuer && this.#byName.nameOf({ issuer }) };
+    });
+    const { nameOf, isOpened, canBeUsed } = this.#known;
+    const unusableNames = new Set(unusable.map(({ name }) => name));
+    const unopenedNames = this.#byName.namesOf([...heads.keys()].filter((head) => !canBeUsed(head)));
+    // Of lists that no key opens, only those of the last reading are kept: else they would fill the memory.
+    const mayHaveSuccessor = (head: CrlHead): boolean => {
+      const name = nameOf(head);
+      const isUnopened = name !== undefined && unopenedNames.has(name);
+      return (
+        unusableNames.has(undefined) ||
+        unusableNames.has(name) ||
+        (isUnopened && (inFile.has(head) || isOpened(head)))
+      );
+    };
+    const kept = before.filter((head) => !heads.has(head) && mayHaveSuccessor(head));
+    this.#files.set(path, { heads, kept, unusable });
     this.#byName.replace(this.#allHeads());
     this.#version += 1;
-    const [old, now] = [new Set(before), new Set([...heads, ...kept])];
-    return [...before.filter((head) => !now.has(head)), ...heads.filter((head) => !old.has(head))];
-  }
-
-  /**
-   * Resolves with a function that returns whether one of the unusable lists may be the successor of a list,
-   * as both have the same issuer. An unusable list whose issuer can't be read may be that of any issuer.
-   */
-  async #matchIssuers(unusable: readonly UnusableList[]): Promise<(head: CrlHead) => boolean> {
-    const isLoaded = await x509.load().then(
-      () => true,
-      () => false,
-    );
-    const names = unusable.map(({ issuer }) => isLoaded && issuer && this.#byName.nameOf({ issuer }));
-    return (head) => names.some((name) => typeof name !== 'string' || name === this.#byName.nameOf(head));
+    const [old, now] = [new Set(before), new Set([...heads.keys(), ...kept])];
+    return [
+      ...before.filter((head) => !now.has(head)),
+      ...[...heads.keys()].filter((head) => !old.has(head)),
+    ];
   }
 }
 
@@ -326,13 +407,15 @@ function replacedOf(heads: readonly CrlHead[], lists: readonly OpenedCrl[]): rea
 }
 
 /** Puts the lists that were read before in place of equal ones: they need not be opened again. */
-function keepKnown(heads: readonly CrlHead[], before: readonly CrlHead[]): readonly CrlHead[] {
+function keepKnown(heads: CrlFileContent['heads'], before: readonly CrlHead[]): CrlFileContent['heads'] {
   const signatureOf = ({ parts }: CrlHead): string => Buffer.from(parts.signature).toString('latin1');
   const known = new Map(before.map((head) => [signatureOf(head), head]));
-  return heads.map((head) => {
-    const earlier = known.get(signatureOf(head));
-    return earlier !== undefined && isSameBytes(earlier.der, head.der) ? earlier : head;
-  });
+  return new Map(
+    [...heads].map(([head, number]) => {
+      const earlier = known.get(signatureOf(head));
+      return [earlier !== undefined && isSameBytes(earlier.der, head.der) ? earlier : head, number];
+    }),
+  );
 }
 
 /** The lists of one issuer. */
@@ -343,8 +426,15 @@ interface OpenedLists {
   readonly lists: readonly OpenedCrl[];
 }
 
-function listIn(opened: OpenedLists | undefined, head: CrlHead): OpenedCrl | undefined {
-  return opened?.lists[opened.heads.indexOf(head)];
+/** Opens lists by the key of an issuer, but for those that it has opened before. */
+async function openHeads(
+  heads: readonly CrlHead[],
+  issuer: PathCertificate,
+  before: OpenedLists | undefined,
+): Promise<OpenedLists> {
+  const listOf = (head: CrlHead): OpenedCrl | undefined => before?.lists[before.heads.indexOf(head)];
+  const lists = await Promise.all(heads.map((head) => listOf(head) ?? openCrl(head, issuer)));
+  return { issuer, heads, lists };
 }
 
 const keys = new WeakMap<PathCertificate, string>();

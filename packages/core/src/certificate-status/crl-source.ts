@@ -132,6 +132,7 @@ export class CrlSource implements StatusSource {
             paths: settings.crlFiles,
             option: settings.crlFilesOption,
             maxSize: settings.maxSize,
+            clockTolerance: () => parts.clockTolerance,
             onChange,
             onFailure: (message) => report('crl_unreadable', message),
           });

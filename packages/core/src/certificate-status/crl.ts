@@ -49,6 +49,12 @@ export interface Crl {
   readonly signerKey: string;
 }
 
+/** Why a list can't be used. */
+export interface UnusableCrl extends StatusReason {
+  /** The key that has signed it, as `comparableKey()` returns it; `undefined` if it may be another key. */
+  readonly signerKey?: string;
+}
+
 const EXTENSIONS = 0xa0;
 
 /** Bytes of one name of a distribution point in a set: its key of 43 characters, and its place. */
@@ -141,7 +147,7 @@ export function readCrlIssuer(der: Uint8Array): Uint8Array | undefined {
  *
  * @param issuer the certificate of the list's issuer whose key must have signed it
  */
-export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<Crl | StatusReason> {
+export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<Crl | UnusableCrl> {
   const { parts, thisUpdate, nextUpdate } = head;
   if (!isSubjectOf(head.issuer, issuer)) {
     return { code: 'wrong_signer', why: 'it is of another issuer' };
@@ -152,9 +158,8 @@ export async function openCrl(head: CrlHead, issuer: PathCertificate): Promise<C
     return reason;
   }
   const content = await readContent(head);
-  return 'why' in content
-    ? content
-    : { thisUpdate, nextUpdate, ...content, signerKey: comparableKey(issuer) };
+  const signerKey = comparableKey(issuer);
+  return 'why' in content ? { ...content, signerKey } : { thisUpdate, nextUpdate, ...content, signerKey };
 }
 
 type CrlContent = Omit<Crl, 'thisUpdate' | 'nextUpdate' | 'signerKey'>;

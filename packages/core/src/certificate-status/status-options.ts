@@ -55,11 +55,12 @@ export const certificateStatusOptions = optionGroup({
   mode: withDefault(oneOf('strict', 'tolerant'), 'strict'),
   /**
    * Paths of files of revocation lists, in PEM (one or several in a file) or DER. Read at start, and
-   * again within 5 seconds of a change. A list of a file that can't be used is reported
-   * (`crl_unreadable`), and the others are used. An earlier list of its issuer stays until the file
-   * holds its next one. A file in which no list can be used, or which is cut off, is refused at start;
-   * later the lists read before are used meanwhile. The lists that a certificate names are fetched only
-   * if those of the files can't say. Refused without `by: 'crl'`. Default: none.
+   * again within 5 seconds of a change. The signature of a list is verified when a client first needs it.
+   * A list that can't be used is reported (`crl_unreadable`), and the others are used. An earlier list of
+   * its issuer stays until the file holds a newer one that can be used. A file in which no list can be
+   * read, or which is cut off, is refused at start; later the lists read before are used meanwhile. The
+   * lists that a certificate names are fetched only if those of the files can't say. Refused without
+   * `by: 'crl'`. Default: none.
    */
   crlFiles: optional(textList),
   /**

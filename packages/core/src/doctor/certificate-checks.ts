@@ -270,6 +270,7 @@ async function listsOfFiles(issuer: PathCertificate, checks: StatusChecks): Prom
     paths: crlFiles,
     option: crlFilesOption,
     maxSize,
+    clockTolerance: () => checks.clockTolerance,
     onChange: () => undefined,
     onFailure: () => undefined,
   });
