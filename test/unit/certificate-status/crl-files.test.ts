@@ -1,9 +1,11 @@
 // The lists of files are opened once for a name and a key: any authority may certify the key of another one again.
+import { constants } from 'node:buffer';
 import { createPublicKey, ECDH, type X509Certificate } from 'node:crypto';
 import { stat, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { x509 } from '../../../packages/core/src/certificate/lazy-x509.js';
+import { readCrlFile } from '../../../packages/core/src/certificate-status/crl-file-content.js';
 import {
   CrlFiles,
   isUsable,
@@ -681,6 +683,29 @@ describe('the lists of files', () => {
         files.close();
       });
     });
+  });
+
+  it('stay if their file is cut off within a line that begins a list', async () => {
+    const [first, last] = [pem(writeList(authority)), pem(writeList(second, { revoked: [[7]] }))];
+    await withFiles([first + last], async (paths) => {
+      const { files, failures } = filesAt(paths);
+      await files.open(second.certificate);
+      const { lists } = files.listsOf(second.certificate);
+      for (const length of [1, 5, 12, 23, 24]) {
+        const { length: count } = failures;
+        await replace(paths[0] as string, first + last.slice(0, length), () => failures.length > count);
+        expect(failures.at(-1)).toContain('it holds no whole revocation list');
+        expect(files.listsOf(second.certificate).lists).toBe(lists);
+      }
+      files.close();
+    });
+  });
+
+  it('are refused in a PEM file that is longer than a text may be', () => {
+    const content = Buffer.alloc(constants.MAX_STRING_LENGTH + 1);
+    content.write('-----BEGIN X509 CRL-----');
+    const why = `in PEM it has more than ${constants.MAX_STRING_LENGTH} bytes`;
+    expect(readCrlFile(content, 1_000)).toEqual({ why });
   });
 
   describe('while chains of other authorities fill the memory for issuers', () => {

@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { type CrlHead, readCrlHead, readCrlIssuer } from './crl.js';
 
 /** A list of a file that can't be used. */
@@ -23,13 +24,16 @@ const block = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----
 /** Reads a file in PEM or DER. Returns the reason if it is cut off, or if no list in it can be used. */
 export function readCrlFile(content: Buffer, maxSize: number): CrlFileContent | { readonly why: string } {
   const isPem = content.includes('-----BEGIN ');
+  if (isPem && content.length > constants.MAX_STRING_LENGTH) {
+    return { why: `in PEM it has more than ${constants.MAX_STRING_LENGTH} bytes` };
+  }
   const text = isPem ? content.toString('latin1') : undefined;
   const lists =
     text === undefined
       ? [content]
       : [...text.matchAll(block)].map(([, base64 = '']) => Buffer.from(base64, 'base64'));
   const markers = text === undefined ? 1 : text.split(BEGIN).length - 1;
-  if (lists.length === 0 || lists.length !== markers) {
+  if (lists.length === 0 || lists.length !== markers || endsWithinBegin(text ?? '')) {
     return { why: 'it holds no whole revocation list' };
   }
   const heads = new Map<CrlHead, number>();
@@ -44,6 +48,12 @@ export function readCrlFile(content: Buffer, maxSize: number): CrlFileContent | 
   }
   const [first] = unusable;
   return heads.size === 0 && first !== undefined ? { why: first.why } : { heads, unusable };
+}
+
+/** Whether a text is cut off within the line that begins a list. */
+function endsWithinBegin(text: string): boolean {
+  const lastLine = text.slice(text.lastIndexOf('\n') + 1);
+  return lastLine !== '' && BEGIN.startsWith(lastLine);
 }
 
 /** Lists that a message names. */
