@@ -1,4 +1,8 @@
-import { Authorization, type AuthorizationAbortSignalRegistry } from './authorization.js';
+import {
+  Authorization,
+  type AuthorizationAbortSignalRegistry,
+  type TokenOfRequest,
+} from './authorization.js';
 import type { AcceptedIssuer, ServerResolver } from './authorization-server/accepted-issuers.js';
 import type { RequesterFacts } from './authorization-server/requester.js';
 import type { TokenServer } from './authorization-server/token-server.js';
@@ -34,7 +38,7 @@ export type RequestAdmitter = Pick<
 /** The parts that an admission is made of. */
 export interface RequestAdmitterParts {
   readonly settings: Settings;
-  readonly revocations: Pick<Revocations, 'latestTurn'>;
+  readonly revocations: Pick<Revocations, 'latestTurn' | 'lastReceivedTurn'>;
   readonly resolveServer: ServerResolver;
   readonly acceptedIssuerOf: (issuer: string) => AcceptedIssuer;
   readonly lookup: TokenLookup;
@@ -133,9 +137,9 @@ export function createRequestAdmitter({
         const loading =
           typeof cached === 'string' ? undefined : checks.prepare(cached, certificate, shown?.proof);
         if (typeof cached !== 'string' && loading !== undefined) {
-          return admitLater({ tokenClaims: cached, turn }, () => loading, certificate, shown, req);
+          return admitLater({ tokenClaims: cached, turn }, () => loading, certificate, shown, presented);
         }
-        const authorization = checks.decide(cached, certificate, shown?.proof, req, turn, now);
+        const authorization = checks.decide(cached, certificate, shown?.proof, presented, turn, now);
         const accepted = useUp(shown, authorization, req);
         return Authorization.isOf(accepted, abortSignals, req)
           ? finish(accepted, req)
@@ -149,7 +153,7 @@ export function createRequestAdmitter({
         (answer) => checks.prepare(answer, certificate, shown?.proof),
         certificate,
         shown,
-        req,
+        presented,
       );
     } catch (thrown) {
       return publishAndThrow(thrown, certificate, req, factsAtRequest(cached));
@@ -172,18 +176,19 @@ export function createRequestAdmitter({
     load: (answer: TokenClaims) => Promise<unknown> | undefined,
     certificate: ClientCertificate | undefined,
     shown: ShownProof | undefined,
-    req: NodeRequest,
+    presented: TokenOfRequest,
   ): Promise<Authorization> {
+    const { req } = presented;
     let answer: TokenAnswer | undefined;
     try {
       const usable = await answering;
       answer = answerIn(usable);
       // A token that is refused anyway costs no look at a certificate.
-      await loadFor(usable, load, req);
+      await loadFor(usable, load, presented);
       const turn = turnOf(usable);
-      const authorization = checks.decide(answer, certificate, shown?.proof, req, turn, Date.now());
+      const authorization = checks.decide(answer, certificate, shown?.proof, presented, turn, Date.now());
       const accepted = await useUp(shown, authorization, req);
-      refuseEnded(accepted, req);
+      refuseEnded(accepted);
       return finish(accepted, req);
     } catch (thrown) {
       return publishAndThrow(thrown, certificate, req, factsAtRequest(answer));
@@ -197,17 +202,21 @@ export function createRequestAdmitter({
   async function loadFor(
     usable: UsableAnswer,
     load: (answer: TokenClaims) => Promise<unknown> | undefined,
-    req: NodeRequest,
+    presented: TokenOfRequest,
   ): Promise<void> {
     if (typeof usable !== 'string') {
       await load(usable.tokenClaims);
-      refuseRevokedSince(usable.turn, usable.tokenClaims, req);
+      refuseRevokedSince(usable.turn, usable.tokenClaims, presented);
     }
   }
 
-  function refuseRevokedSince(turn: number, tokenClaims: TokenClaims, req: NodeRequest): void {
-    if (revocations.latestTurn !== turn) {
-      abortSignals.refuseRevokedSince(req, tokenClaims, turn);
+  function refuseRevokedSince(turn: number, tokenClaims: TokenClaims, presented: TokenOfRequest): void {
+    const code =
+      revocations.latestTurn === turn
+        ? undefined
+        : abortSignals.findRevokedSince(presented, tokenClaims, turn);
+    if (code !== undefined) {
+      throw new RequestRefused(code);
     }
   }
 
@@ -215,9 +224,27 @@ export function createRequestAdmitter({
    * Refuses a token that was revoked, or that expired, while its request waited. Accept the request
    * in the same step: nothing else may run between the two.
    */
-  function refuseEnded(authorization: Authorization, req: NodeRequest): void {
+  function refuseEnded(authorization: Authorization): void {
     const tokenClaims = Authorization.tokenClaimsOf(authorization);
-    refuseRevokedSince(Authorization.turnOf(authorization), tokenClaims, req);
+    const presented = Authorization.presentedOf(authorization);
+    refuseRevokedSince(Authorization.turnOf(authorization), tokenClaims, presented);
+    checkExpiry(tokenClaims, settings.clockTolerance, Date.now() / 1000);
+  }
+
+  /**
+   * Refuses a token that ended since its request was accepted: the request may have waited for its body, or
+   * in another middleware. That a revocation may have been missed since then does not refuse the request.
+   */
+  function refuseKnownEnd(authorization: Authorization): void {
+    const tokenClaims = Authorization.tokenClaimsOf(authorization);
+    const presented = Authorization.presentedOf(authorization);
+    const turn = Authorization.turnOf(authorization);
+    if (
+      revocations.lastReceivedTurn > turn &&
+      abortSignals.findRevokedSince(presented, tokenClaims, turn) === 'token_inactive'
+    ) {
+      throw new RequestRefused('token_inactive');
+    }
     checkExpiry(tokenClaims, settings.clockTolerance, Date.now() / 1000);
   }
 
@@ -257,7 +284,7 @@ export function createRequestAdmitter({
   ): Promise<Authorization> {
     try {
       const accepted = await proving;
-      refuseEnded(accepted, req);
+      refuseEnded(accepted);
       return finish(accepted, req);
     } catch (thrown) {
       return publishAndThrow(thrown, certificate, req, { stage: 'request', issuer, clientId });
@@ -295,8 +322,7 @@ export function createRequestAdmitter({
       });
       if (outcome === undefined && fresh === undefined) {
         const latest = Authorization.latest(authorization);
-        // The request may have waited for its body, or in another middleware, since it was accepted.
-        refuseEnded(latest, req);
+        refuseKnownEnd(latest);
         return latest;
       }
     } catch (thrown) {
@@ -323,7 +349,7 @@ export function createRequestAdmitter({
       // A policy may have forgotten to await it.
       await fresh();
       const latest = Authorization.latest(authorization);
-      refuseEnded(latest, req);
+      refuseEnded(latest);
       return latest;
     } catch (thrown) {
       return publishAndThrow(thrown, authorization.certificate, req, factsAtRoute(authorization));
@@ -342,7 +368,7 @@ export function createRequestAdmitter({
       throw new TellableError('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
     refuseWhenClosed();
-    const { token } = readCredentials(req, undefined, acceptsDpop);
+    const { token, hash } = Authorization.presentedOf(authorization);
     const tokenClaims = Authorization.tokenClaimsOf(authorization);
     const introspectAndAgree = {
       read: async (text: string, requester?: RequesterFacts) =>
@@ -356,15 +382,15 @@ export function createRequestAdmitter({
       ...resolveServer(token, req),
       ...(read.kind === 'introspection' ? { read } : introspectAndAgree),
     };
-    const presented = { token, hash: hashOf(token), server, thumbprint: certificate?.thumbprint, req };
+    const presented = { token, hash, server, thumbprint: certificate?.thumbprint, req };
     const usable = await lookup.read(presented, 'afresh');
     const shown = dpop?.proofOf(req);
     // With `binding: 'report'` a request may have been accepted without its proof being used up.
     const proof = shown?.isUsedUp === true ? shown.proof : undefined;
     // The request may be checked again long after its first check.
-    await loadFor(usable, (answer) => checks.prepare(answer, certificate, proof), req);
+    await loadFor(usable, (answer) => checks.prepare(answer, certificate, proof), presented);
     const answer = answerIn(usable);
-    const fresh = checks.decide(answer, certificate, proof, req, turnOf(usable), Date.now());
+    const fresh = checks.decide(answer, certificate, proof, presented, turnOf(usable), Date.now());
     Authorization.replace(authorization, fresh);
     return fresh;
   }

@@ -1,7 +1,19 @@
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import { TellableError } from './errors.js';
 import type { NodeRequest } from './request/node-request.js';
+import type { RevokedCode } from './revocation/revocations.js';
 import type { TokenClaims } from './token/token-claims.js';
+
+/**
+ * The token of a request, as its first check read it. Later checks do not read the headers again: other code
+ * may have changed them meanwhile.
+ */
+export interface TokenOfRequest {
+  readonly req: NodeRequest;
+  readonly token: string;
+  /** `hashOf(token)`. */
+  readonly hash: string;
+}
 
 /**
  * Makes the signals of the requests of one resource server. Each resource server has one such object,
@@ -9,13 +21,17 @@ import type { TokenClaims } from './token/token-claims.js';
  */
 export interface AuthorizationAbortSignalRegistry {
   of(
-    req: NodeRequest,
+    presented: TokenOfRequest,
     tokenClaims: TokenClaims,
     turn: number,
     certificate: ClientCertificate | undefined,
   ): AbortSignal;
-  follow(req: NodeRequest, tokenClaims: TokenClaims, turn: number): void;
-  refuseRevokedSince(req: NodeRequest, tokenClaims: TokenClaims, sinceTurn: number): void;
+  follow(presented: TokenOfRequest, tokenClaims: TokenClaims, turn: number): void;
+  findRevokedSince(
+    presented: TokenOfRequest,
+    tokenClaims: TokenClaims,
+    sinceTurn: number,
+  ): RevokedCode | undefined;
 }
 
 /** What a request was accepted with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */
@@ -57,7 +73,7 @@ export class Authorization {
   // The signals belong to the one resource server that made this object. Only this class can write or
   // read these members.
   readonly #abortSignals: AuthorizationAbortSignalRegistry;
-  readonly #request: NodeRequest;
+  readonly #presented: TokenOfRequest;
   readonly #tokenClaims: TokenClaims;
   readonly #turn: number;
   // Shared by an object and all that replace it: each finds the newest, and a long stream whose token is
@@ -65,8 +81,8 @@ export class Authorization {
   #shared: { latest: Authorization } | undefined;
 
   /**
-   * @param abortSignals those of the resource server that makes this object, for `request` alone; they
-   * identify that resource server
+   * @param abortSignals those of the resource server that makes this object, for the request of
+   * `presented` alone; they identify that resource server
    * @param turn the turn (see `DatedClaims`) at which it was decided that `tokenClaims` may be used
    */
   constructor(
@@ -75,7 +91,7 @@ export class Authorization {
     isBound: boolean,
     keyThumbprint: string | undefined,
     abortSignals: AuthorizationAbortSignalRegistry,
-    request: NodeRequest,
+    presented: TokenOfRequest,
     turn: number,
   ) {
     this.issuer = tokenClaims.issuer;
@@ -88,7 +104,7 @@ export class Authorization {
     this.isBound = isBound;
     this.keyThumbprint = keyThumbprint;
     this.#abortSignals = abortSignals;
-    this.#request = request;
+    this.#presented = presented;
     this.#tokenClaims = tokenClaims;
     this.#turn = turn;
     Object.freeze(this);
@@ -115,7 +131,7 @@ export class Authorization {
    */
   get signal(): AbortSignal {
     const latest = Authorization.latest(this);
-    return latest.#abortSignals.of(latest.#request, latest.#tokenClaims, latest.#turn, latest.certificate);
+    return latest.#abortSignals.of(latest.#presented, latest.#tokenClaims, latest.#turn, latest.certificate);
   }
 
   /**
@@ -129,7 +145,7 @@ export class Authorization {
       value !== null &&
       #abortSignals in value &&
       value.#abortSignals === abortSignals &&
-      value.#request === request
+      value.#presented.req === request
     );
   }
 
@@ -139,7 +155,10 @@ export class Authorization {
    */
   static replace(authorization: Authorization, successor: Authorization): void {
     const latest = Authorization.latest(authorization);
-    if (latest.#abortSignals !== successor.#abortSignals || latest.#request !== successor.#request) {
+    if (
+      latest.#abortSignals !== successor.#abortSignals ||
+      latest.#presented.req !== successor.#presented.req
+    ) {
       throw new TellableError('an Authorization can only be replaced by one for the same request');
     }
     if (latest !== successor) {
@@ -147,7 +166,7 @@ export class Authorization {
       shared.latest = successor;
       latest.#shared = shared;
       successor.#shared = shared;
-      successor.#abortSignals.follow(successor.#request, successor.#tokenClaims, successor.#turn);
+      successor.#abortSignals.follow(successor.#presented, successor.#tokenClaims, successor.#turn);
     }
   }
 
@@ -160,7 +179,7 @@ export class Authorization {
       latest.isBound,
       latest.keyThumbprint,
       latest.#abortSignals,
-      latest.#request,
+      latest.#presented,
       latest.#turn,
     );
     Authorization.replace(latest, copy);
@@ -175,7 +194,7 @@ export class Authorization {
       false,
       undefined,
       authorization.#abortSignals,
-      authorization.#request,
+      authorization.#presented,
       authorization.#turn,
     );
   }
@@ -183,6 +202,11 @@ export class Authorization {
   /** Returns what is known of the token that `authorization` was made for. */
   static tokenClaimsOf(authorization: Authorization): TokenClaims {
     return authorization.#tokenClaims;
+  }
+
+  /** Returns the token of the request that `authorization` was made for. */
+  static presentedOf(authorization: Authorization): TokenOfRequest {
+    return authorization.#presented;
   }
 
   /** Returns the turn up to which `authorization` takes revocations into account. */

@@ -1,4 +1,8 @@
-import { Authorization, type AuthorizationAbortSignalRegistry } from './authorization.js';
+import {
+  Authorization,
+  type AuthorizationAbortSignalRegistry,
+  type TokenOfRequest,
+} from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
 import { connectionOf } from './certificate/connection.js';
 import { checkTls, watchTls } from './certificate/tls-profile.js';
@@ -68,7 +72,7 @@ export interface RequestChecks {
     answer: TokenAnswer,
     certificate: ClientCertificate | undefined,
     proof: DpopProof | undefined,
-    req: NodeRequest,
+    presented: TokenOfRequest,
     turn: number,
     now: number,
   ): Authorization;
@@ -207,7 +211,8 @@ export function createRequestChecks(
       }
     },
 
-    decide(answer, certificate, proof, req, turn, now) {
+    decide(answer, certificate, proof, presented, turn, now) {
+      const { req } = presented;
       if (typeof answer === 'string') {
         const { code, ...details } = readTokenRejection(answer);
         throw new RequestRefused(code, details);
@@ -243,7 +248,15 @@ export function createRequestChecks(
         tolerated ??= refusal;
       }
       const keyOfProof = isBound ? proof?.key.jkt : undefined;
-      const authorization = new Authorization(answer, judged, isBound, keyOfProof, abortSignals, req, turn);
+      const authorization = new Authorization(
+        answer,
+        judged,
+        isBound,
+        keyOfProof,
+        abortSignals,
+        presented,
+        turn,
+      );
       if (tolerated !== undefined) {
         reportOnce(tolerated, answer, certificate, req);
       }

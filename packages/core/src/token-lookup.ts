@@ -1,22 +1,18 @@
+import type { TokenOfRequest } from './authorization.js';
 import { type FloodGuard, UNIDENTIFIED } from './authorization-server/flood-guard.js';
 import { markAsAskingAboutActiveToken, type RequesterFacts } from './authorization-server/requester.js';
 import type { TokenServer } from './authorization-server/token-server.js';
 import type { TokenCache } from './cache/token-cache.js';
-import type { NodeRequest } from './request/node-request.js';
 import type { UsableAnswer, UsableClaims } from './revocation/usability.js';
 import type { CountingKeys } from './shared/counting-keys.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
 
 /** A token to look up, the server that knows it, and the client that sent it. */
-export interface PresentedToken {
-  readonly token: string;
-  /** `hashOf(token)`. */
-  readonly hash: string;
+export interface PresentedToken extends TokenOfRequest {
   readonly server: TokenServer;
   /** `x5t#S256` of the client's certificate. */
   readonly thumbprint: string | undefined;
-  readonly req: NodeRequest;
 }
 
 /** Finds out what a token is: by the cache, then by the authorization server. */

@@ -7,6 +7,7 @@ import {
   type NodeRequest,
   type ResourceServer,
   type Revocation,
+  type RevocationChannel,
   type RoutePolicy,
   routeCertificatePolicy,
   scopesPolicy,
@@ -98,15 +99,19 @@ async function outcomeWhile(
   return code;
 }
 
-describe.each([
+const decisions: [string, RoutePolicy][] = [
   ['a policy that decides at once', () => undefined],
   ['a policy that returns a promise', async () => undefined],
-] as [string, RoutePolicy][])('%s, after the request has waited in another middleware', (_title, policy) => {
-  async function outcomeAfter(happen: (resourceServer: ResourceServer) => unknown): Promise<string> {
+];
+
+describe.each(decisions)('%s, after the request has waited in another middleware', (_title, policy) => {
+  async function outcomeAfter(
+    happen: (resourceServer: ResourceServer, req: NodeRequest) => unknown,
+  ): Promise<string> {
     const resourceServer = serverWith();
     const req = requestWith('token');
     const authorization = await resourceServer.authorize(req);
-    await happen(resourceServer);
+    await happen(resourceServer, req);
     const code = await outcomeOf(() => resourceServer.require(req, authorization, policy));
     await resourceServer.close();
     return code;
@@ -124,6 +129,81 @@ describe.each([
     const clock = vi.spyOn(Date, 'now').mockImplementation(() => now);
     const pass = () => clock.mockImplementation(() => now + seconds * 1000);
     expect(await outcomeAfter(pass)).toBe(expected);
+  });
+
+  const changes: [string, (req: NodeRequest) => void][] = [
+    ['added a token to the URL', (req) => Object.assign(req, { url: '/?access_token=other' })],
+    ['removed the Authorization header', clearHeaders],
+    [
+      'put the token of a backend into the Authorization header',
+      (req) => {
+        clearHeaders(req);
+        req.headers.authorization = 'Bearer other';
+        req.rawHeaders.push('authorization', 'Bearer other');
+      },
+    ],
+  ];
+
+  it.each(changes)(
+    'accepts a request of which a middleware %s, while other clients ask',
+    async (_what, change) => {
+      const outcome = await outcomeAfter(async (resourceServer, req) => {
+        change(req);
+        await resourceServer.authorize(requestWith('another-token'));
+      });
+      expect(outcome).toBe('admitted');
+    },
+  );
+
+  it.each(changes)('refuses a revoked token though a middleware %s', async (_what, change) => {
+    const outcome = await outcomeAfter(async (resourceServer, req) => {
+      change(req);
+      await resourceServer.revoke({ token: 'token' });
+    });
+    expect(outcome).toBe('token_inactive');
+  });
+});
+
+/** As a middleware does that must not pass the token on. */
+function clearHeaders(req: NodeRequest): void {
+  req.rawHeaders.length = 0;
+  delete req.headers.authorization;
+}
+
+it('requireActive() asks about the token of the request, whatever a middleware put into its headers', async () => {
+  const pretend = pretendServer(async () => boundClaims(certificate), issuer);
+  const resourceServer = createResourceServer(optionsOver(pretend, certificate));
+  const req = requestWith('token');
+  const authorization = await resourceServer.authorize(req);
+  clearHeaders(req);
+  req.headers.authorization = 'Bearer other';
+  await resourceServer.require(req, authorization, ({ introspect }) => introspect());
+  await resourceServer.close();
+  expect(pretend.asked).toEqual(['token', 'token']);
+});
+
+describe('a request that was accepted before the channel of revocations was interrupted, and came back', () => {
+  it.each([
+    ['decides at once', () => undefined, 'admitted'],
+    ['returns a promise', async () => undefined, 'revocations_unknown'],
+  ] as [string, RoutePolicy, string][])('is checked by a policy that %s', async (_what, policy, expected) => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    const begun = vi.fn<RevocationChannel['subscribe']>(async () => async () => undefined);
+    const channel: RevocationChannel = { publish: async () => undefined, subscribe: begun };
+    const secret = 'a secret of at least 32 characters';
+    const pretend = pretendServer(async () => boundClaims(certificate), issuer);
+    const resourceServer = createResourceServer(
+      optionsOver(pretend, certificate, { revocations: { channel, secret } }),
+    );
+    await vi.waitFor(() => expect(begun).toHaveBeenCalled());
+    const [[listener]] = begun.mock.calls as [[Parameters<RevocationChannel['subscribe']>[0]]];
+    const req = requestWith('token');
+    const authorization = await resourceServer.authorize(req);
+    listener.interrupted();
+    listener.restored();
+    expect(await outcomeOf(() => resourceServer.require(req, authorization, policy))).toBe(expected);
+    expect(await outcomeOf(() => resourceServer.authorize(requestWith('token')))).toBe('admitted');
+    await resourceServer.close();
   });
 });
 

@@ -1,9 +1,9 @@
+import type { TokenOfRequest } from '../authorization.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
-import { RequestRefused, toRefusal } from '../errors.js';
-import type { Revocations } from '../revocation/revocations.js';
+import { RequestRefused } from '../errors.js';
+import type { Revocations, RevokedCode } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
-import { hashOf, revocationHashOf } from '../token/token-hash.js';
-import { readCredentials } from './credentials.js';
+import { revocationHashOf } from '../token/token-hash.js';
 import type { NodeRequest } from './node-request.js';
 import { endWithRequest, noticeRequestEnds } from './request-end.js';
 
@@ -54,12 +54,18 @@ export class AuthorizationAbortSignals {
    * revocations from before were taken into account
    * @param certificate that of the request
    */
-  of(req: NodeRequest, tokenClaims: TokenClaims, turn: number, certificate?: ClientCertificate): AbortSignal {
+  of(
+    presented: TokenOfRequest,
+    tokenClaims: TokenClaims,
+    turn: number,
+    certificate?: ClientCertificate,
+  ): AbortSignal {
+    const { req } = presented;
     const existing = this.#ofRequests.get(req);
     if (existing !== undefined) {
       // A request may be authorized twice, by answers that differ.
       if (!existing.follows(tokenClaims)) {
-        this.#watch(existing, req, tokenClaims, turn);
+        this.#watch(existing, presented, tokenClaims, turn);
       }
       return existing.signal;
     }
@@ -67,7 +73,7 @@ export class AuthorizationAbortSignals {
     this.#ofRequests.set(req, request);
     this.#open.add(request);
     request.endWith(req);
-    this.#watch(request, req, tokenClaims, turn);
+    this.#watch(request, presented, tokenClaims, turn);
     const recheck = this.#recheck;
     if (recheck !== undefined && certificate !== undefined) {
       request.repeat(recheck.interval, () => recheck.check(certificate));
@@ -79,22 +85,24 @@ export class AuthorizationAbortSignals {
    * Notes claims that the authorization server gave later for the token of a request. They count too, if the
    * request has a signal.
    */
-  follow(req: NodeRequest, tokenClaims: TokenClaims, turn: number): void {
-    const request = this.#ofRequests.get(req);
+  follow(presented: TokenOfRequest, tokenClaims: TokenClaims, turn: number): void {
+    const request = this.#ofRequests.get(presented.req);
     if (request !== undefined) {
-      this.#watch(request, req, tokenClaims, turn);
+      this.#watch(request, presented, tokenClaims, turn);
     }
   }
 
   /**
-   * Throws `RequestRefused` if a revocation that concerns the token was received after the turn `sinceTurn`,
-   * or if one may have been missed since then. A revocation of this very token counts at any turn.
+   * Returns why the token must not be accepted any more: a revocation that concerns it was received after the
+   * turn `sinceTurn`, or one may have been missed since then. A revocation of this very token counts at any
+   * turn. Returns `undefined` if none of this is so.
    */
-  refuseRevokedSince(req: NodeRequest, tokenClaims: TokenClaims, sinceTurn: number): void {
-    const code = this.#revocations.findRevokedSince(watchedOf(req, tokenClaims), sinceTurn);
-    if (code !== undefined) {
-      throw new RequestRefused(code);
-    }
+  findRevokedSince(
+    presented: TokenOfRequest,
+    tokenClaims: TokenClaims,
+    sinceTurn: number,
+  ): RevokedCode | undefined {
+    return this.#revocations.findRevokedSince(watchedOf(presented, tokenClaims), sinceTurn);
   }
 
   /**
@@ -109,23 +117,18 @@ export class AuthorizationAbortSignals {
     }
   }
 
-  #watch(request: OpenRequest, req: NodeRequest, tokenClaims: TokenClaims, turn: number): void {
+  #watch(request: OpenRequest, presented: TokenOfRequest, tokenClaims: TokenClaims, turn: number): void {
     request.noteFollowed(tokenClaims);
-    try {
-      const watched = watchedOf(req, tokenClaims);
-      // An earlier watcher is called for all later revocations. A stream whose token is checked again and
-      // again must not add a watcher each time.
-      if (request.addKeys(this.#revocations.keysOf(watched))) {
-        request.releaseAtEnd(
-          this.#revocations.watch(watched, turn, (code) => request.abort(new RequestRefused(code))),
-        );
-      }
-      if (tokenClaims.expiresAt !== undefined) {
-        request.expireAt(tokenClaims.expiresAt * 1000 + this.#clockToleranceMs);
-      }
-    } catch (thrown) {
-      // The Authorization header was changed meanwhile, so that no revocation can be matched.
-      request.abort(toRefusal(thrown));
+    const watched = watchedOf(presented, tokenClaims);
+    // An earlier watcher is called for all later revocations. A stream whose token is checked again and
+    // again must not add a watcher each time.
+    if (request.addKeys(this.#revocations.keysOf(watched))) {
+      request.releaseAtEnd(
+        this.#revocations.watch(watched, turn, (code) => request.abort(new RequestRefused(code))),
+      );
+    }
+    if (tokenClaims.expiresAt !== undefined) {
+      request.expireAt(tokenClaims.expiresAt * 1000 + this.#clockToleranceMs);
     }
     if (this.#isClosed) {
       request.end();
@@ -133,10 +136,11 @@ export class AuthorizationAbortSignals {
   }
 }
 
-/** What revocations are compared with. Throws `RequestRefused` if the header was changed meanwhile. */
-function watchedOf(req: NodeRequest, tokenClaims: TokenClaims): Parameters<Revocations['watch']>[0] {
-  const { token } = readCredentials(req, undefined, true);
-  const hash = hashOf(token);
+/** What revocations are compared with. */
+function watchedOf(
+  { token, hash }: TokenOfRequest,
+  tokenClaims: TokenClaims,
+): Parameters<Revocations['watch']>[0] {
   return { tokenClaims, hash, revocationHash: revocationHashOf(token, hash) };
 }
 

@@ -164,12 +164,10 @@ type Waiter = () => void;
 /** What a watched token is known by. */
 export type Watched = Pick<DatedToken, 'tokenClaims' | 'hash' | 'revocationHash'>;
 
-/**
- * Says why a watched token counts no longer: it is revoked, or a revocation of it may have been
- * missed.
- */
-type RevokedCode = 'token_inactive' | 'revocations_unknown';
+/** Why a token must not be accepted any more: it is revoked, or a revocation of it may have been missed. */
+export type RevokedCode = 'token_inactive' | 'revocations_unknown';
 
+/** Called when a watched token must not be accepted any more. */
 type OnRevoked = (code: RevokedCode) => void;
 
 /**
@@ -194,6 +192,7 @@ export class Revocations {
   #sync: SyncState;
   #logReadUpTo: string | undefined;
   #turn = 0;
+  #lastReceivedTurn = 0;
   /** The ids of the acts of revoking that were received last: each may come back. */
   readonly #recentIds = new RecentMap<string, true>(MAX_RECENT_IDS);
   /** How many revocations were added. */
@@ -253,6 +252,11 @@ export class Revocations {
     return this.#turn;
   }
 
+  /** The turn of the last revocation that was received; 0 before the first one. */
+  get lastReceivedTurn(): number {
+    return this.#lastReceivedTurn;
+  }
+
   /** The position up to which the log was read. */
   get logReadUpTo(): string | undefined {
     return this.#logReadUpTo;
@@ -286,13 +290,14 @@ export class Revocations {
     // If `notice` was read in the log and `known` is not in the log yet, the merged entry keeps the id of
     // `known` and has no position. This process writes entries that have no position.
     const unwritten = position !== undefined && known?.position === undefined ? known : undefined;
+    this.#lastReceivedTurn = this.nextTurn();
     this.#revocations.set(
       key,
       {
         until: known?.until ?? 0,
         id: unwritten?.id ?? id,
         isOfOneToken: kindsOfOneToken.has(parts[0]),
-        turn: this.nextTurn(),
+        turn: this.#lastReceivedTurn,
         // A clock that is ahead must not revoke what is issued later.
         revokedAt: Math.max(Math.min(receipt.at, Date.now() + CLOCK_DIFFERENCE), known?.revokedAt ?? 0),
         position: unwritten === undefined ? position : undefined,
