@@ -71,16 +71,31 @@ export function createDiscovery(
   { http, timeout, onFound, report, discover = discoverServer }: DiscoveryParts,
 ): ReadServerMetadata {
   let known: AuthorizationServer | undefined;
-  let nextAttempt = 0;
+  let nextAttempt = { atTime: 0, atMonotonicTime: 0 };
   let pause = FIRST_PAUSE;
   let discovery: Promise<AuthorizationServer> | undefined;
+
+  function attemptIn(milliseconds: number): void {
+    nextAttempt = {
+      atTime: Date.now() + milliseconds,
+      atMonotonicTime: performance.now() + milliseconds,
+    };
+  }
+
+  /**
+   * By either clock: the wall clock can be set back, and the monotonic clock stands still while a machine is
+   * suspended.
+   */
+  function isAttemptDue(): boolean {
+    return Date.now() >= nextAttempt.atTime || performance.now() >= nextAttempt.atMonotonicTime;
+  }
 
   async function discoverOnce(requester: RequesterFacts | undefined): Promise<AuthorizationServer> {
     const send: Http = (url, request) => http(url, { ...request, requester });
     try {
       const server = await withTimeoutSignal(timeout, (signal) => discover(issuer, send, signal));
       known = server;
-      nextAttempt = Date.now() + metadataMaxAge * 1000;
+      attemptIn(metadataMaxAge * 1000);
       pause = FIRST_PAUSE;
       onFound(server);
       return server;
@@ -97,7 +112,7 @@ export function createDiscovery(
         `the metadata of ${issuer} can not be read again; the old ones are used: ${why}`,
       );
     }
-    nextAttempt = Date.now() + pause;
+    attemptIn(pause);
     pause = Math.min(2 * pause, LONGEST_PAUSE);
   }
 
@@ -106,7 +121,7 @@ export function createDiscovery(
       discovery ??= discoverOnce(requester);
       return discovery;
     }
-    if (discovery === undefined && Date.now() >= nextAttempt) {
+    if (discovery === undefined && isAttemptDue()) {
       discovery = discoverOnce(requester);
       discovery.catch(postpone);
     }

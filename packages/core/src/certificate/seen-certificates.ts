@@ -91,7 +91,8 @@ export function createSeenCertificates(maxListedClients: number): SeenCertificat
       return;
     }
     use.lastSeen = now;
-    if (now - client.movedAt >= REORDER_INTERVAL) {
+    // The clock may have been set back since then.
+    if (Math.abs(now - client.movedAt) >= REORDER_INTERVAL) {
       move(clients, client, now);
     }
   }
