@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { x509 as library } from '../../../packages/core/src/certificate/lazy-x509.js';
 import {
   type Authorities,
@@ -11,6 +11,7 @@ import {
   authoritiesRule,
 } from '../../../packages/core/src/chain/authorities.js';
 import { authority, client } from '../../support/chains.js';
+import { stallFiles } from '../../support/stalled-files.js';
 
 await library.load();
 const root = await authority('CN=Root');
@@ -196,6 +197,49 @@ describe('a file', () => {
       expect.stringMatching(/^authorities_unreadable: authorities can not be read again: .*ENOENT/),
     ]);
     expect(() => start(file)).toThrow(/authorities: expected .*ENOENT/);
+  });
+});
+
+describe('files that stall', () => {
+  afterEach(() => void vi.useRealTimers());
+
+  it('are waited for 5 seconds, leave the certificates read last, and are read by one reading', async () => {
+    const [file, second] = [join(folder, 'stalled.pem'), join(folder, 'stalled-2.pem')];
+    writeFileSync(file, root.cert);
+    writeFileSync(second, root.cert);
+    const { source, subjects, reports } = start([file, second]);
+    await source.prepare(START);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+    using files = stallFiles();
+
+    writeFileSync(file, other.cert);
+    let isOver = false;
+    const waited = source.prepare(START + 61_000)?.then(() => {
+      isOver = true;
+    });
+    await vi.advanceTimersByTimeAsync(4_900);
+    expect(isOver).toBe(false);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(isOver).toBe(true);
+    await waited;
+    expect(subjects()).toBe('root');
+    expect(reports).toEqual([
+      'authorities_unreadable: authorities can not be read again: no answer within 5 s',
+    ]);
+
+    // The next reading would stall, too: nothing waits for it.
+    await source.prepare(START + 122_000);
+    expect(reports.slice(1)).toEqual([
+      'authorities_unreadable: authorities can not be read again: an earlier reading has not ended',
+    ]);
+    expect(files.waiting()).toBe(1);
+
+    files.release();
+    await vi.waitFor(() => expect(subjects()).toBe('other, root'));
+    writeFileSync(file, root.cert);
+    await source.prepare(START + 183_000);
+    expect(subjects()).toBe('root');
+    expect(reports).toHaveLength(2);
   });
 });
 

@@ -6,6 +6,7 @@ import { readFileOrExplain, readFileSyncOrExplain } from '../shared/file-error.j
 import { createMismatch } from '../shared/option-errors.js';
 import type { OptionRule } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
+import { SingleReading } from '../shared/single-reading.js';
 import { withTimeLimit } from '../shared/time-limit.js';
 import { pathExtensionIds, readKeyUsage } from './extension-values.js';
 import { type CertificatesBySubject, groupBySubject } from './path-building.js';
@@ -40,7 +41,7 @@ const CHECK_AGAIN = 10;
  */
 const TOO_OLD = 60;
 
-/** Seconds that the function of a user may take. */
+/** Seconds that files, or the function of a user, may take. */
 const TIMEOUT = 5;
 
 /** Certificates of authorities. National trust lists have a few hundred. */
@@ -59,6 +60,7 @@ export class AuthoritySource {
   #current: CertificatesBySubject | undefined;
   #checkedAt = 0;
   #checking: Promise<void> | undefined;
+  readonly #files = new SingleReading();
   /** Goes up when the certificates change. */
   generation = 0;
 
@@ -109,10 +111,13 @@ export class AuthoritySource {
   }
 
   async #check(now: number): Promise<void> {
+    const given = this.#given;
     try {
-      const texts = await this.#read();
-      await x509.load();
-      this.#use(texts, parsedAuthorities);
+      if (typeof given === 'function') {
+        await this.#replace(await callFunction(given));
+      } else {
+        await this.#files.run(TIMEOUT, async () => this.#replace(await readTexts(given)));
+      }
     } catch (error) {
       this.#report('authorities_unreadable', `${this.#optionPath} can not be read again: ${explain(error)}`);
       if (this.#texts === undefined) {
@@ -124,18 +129,9 @@ export class AuthoritySource {
     }
   }
 
-  async #read(): Promise<string[]> {
-    const given = this.#given;
-    const texts: unknown = typeof given === 'function' ? await withTimeLimit(TIMEOUT, given) : given;
-    if (!isTexts(texts)) {
-      throw new TellableError('the function returned neither PEM nor a list of it');
-    }
-    const isFile = (item: string) => typeof given !== 'function' && !isPem(item);
-    return Promise.all(
-      listOf(texts).map(async (item) =>
-        isFile(item) ? (await readFileOrExplain(item)).toString('latin1') : item,
-      ),
-    );
+  async #replace(texts: readonly string[]): Promise<void> {
+    await x509.load();
+    this.#use(texts, parsedAuthorities);
   }
 
   /**
@@ -170,6 +166,23 @@ export class AuthoritySource {
     this.#current = current;
     this.generation += 1;
   }
+}
+
+async function callFunction(give: () => Texts | Promise<Texts>): Promise<readonly string[]> {
+  const texts: unknown = await withTimeLimit(TIMEOUT, give);
+  if (!isTexts(texts)) {
+    throw new TellableError('the function returned neither PEM nor a list of it');
+  }
+  return listOf(texts);
+}
+
+/** Reads one file after the other: together they could hold all threads that Node has for files. */
+async function readTexts(given: Texts): Promise<readonly string[]> {
+  const texts: string[] = [];
+  for (const item of listOf(given)) {
+    texts.push(isPem(item) ? item : (await readFileOrExplain(item)).toString('latin1'));
+  }
+  return texts;
 }
 
 /** Says what is wrong: an error of another package may quote what it read. */
