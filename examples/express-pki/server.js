@@ -33,10 +33,13 @@ const server = createServer(tls, app).listen(Number(process.env.PORT ?? 8443), '
   console.log(`https://127.0.0.1:${server.address().port}`);
 });
 
+/** Milliseconds that requests under way have to finish after SIGTERM. */
+const endWithin = Number(process.env.END_WITHIN ?? 10_000);
 process.once('SIGTERM', () => {
-  server.close(async () => {
+  const end = async () => {
     await mtls.close();
     process.exit();
-  });
-  server.closeIdleConnections();
+  };
+  server.close(end);
+  setTimeout(end, endWithin);
 });

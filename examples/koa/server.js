@@ -30,11 +30,10 @@ const server = createServer(tls, app.callback()).listen(Number(process.env.PORT 
 /** Milliseconds that requests under way have to finish after SIGTERM. */
 const endWithin = Number(process.env.END_WITHIN ?? 10_000);
 process.once('SIGTERM', () => {
-  const deadline = setTimeout(() => server.closeAllConnections(), endWithin);
-  server.close(async () => {
-    clearTimeout(deadline);
+  const end = async () => {
     await mtls.close();
     process.exit();
-  });
-  server.closeIdleConnections();
+  };
+  server.close(end);
+  setTimeout(end, endWithin);
 });

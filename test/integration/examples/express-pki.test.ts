@@ -11,6 +11,7 @@ import { authority, client, type Node } from '../../support/chains.js';
 import { revocationList } from '../../support/crl.js';
 import { answer, goodClaims } from '../../support/faulty-server.js';
 import { mesh, named, proxyId } from '../../support/named-proxy-cases.js';
+import { beginRequest } from '../../support/requests-under-way.js';
 import { useFaultyServer, useFolder } from '../../support/suites.js';
 
 const { pki, server } = await useFaultyServer();
@@ -68,6 +69,7 @@ describe('examples/express-pki', () => {
         PROXY_ID: proxyId,
         CLIENTS_CA_FILE: write('clients.pem', root.cert),
         CRL_FILES: lists.join(),
+        END_WITHIN: '500',
       },
     });
     const [line] = (await once(program.stdout as never, 'data')) as [Buffer];
@@ -143,10 +145,12 @@ describe('examples/express-pki', () => {
     expect((await send([good, issuing])).status).toBe(200);
   }, 30_000);
 
-  it('answers the health check, and exits with 0 at SIGTERM', async () => {
+  it('answers the health check, and exits with 0 at SIGTERM although a client sends half a request', async () => {
     expect((await send([], proxy, '/health')).status).toBe(200);
+    const half = await beginRequest(pki, `https://127.0.0.1:${port}`, 'a');
     const exited = once(program, 'exit');
     process.kill(Number(program.pid), 'SIGTERM');
     expect(await exited).toEqual([0, null]);
+    half.destroy();
   });
 });

@@ -28,6 +28,7 @@ function start(path: string, environment: Record<string, string> = {}) {
       MTLS_BOUND_CLIENT_ID: 'api',
       MTLS_BOUND_CLIENT_SECRET: server.secrets.api,
       MTLS_BOUND_AUDIENCE: audience,
+      PUBLIC_ORIGIN: audience,
       MTLS_BOUND_CA_FILE: join(folder, 'ca.pem'),
       TLS_CERT_FILE: join(folder, 'server.pem'),
       TLS_KEY_FILE: join(folder, 'server.key'),
@@ -64,7 +65,7 @@ describe.each([...servers, 'test/integration/packages/commonjs-app.cjs'])('%s', 
   });
 });
 
-describe.each(servers)('%s, at SIGTERM', (path) => {
+describe.each([...servers, 'examples/express-dpop/server.js'])('%s, at SIGTERM', (path) => {
   it('refuses connections, answers the request under way, closes an idle connection, and exits with 0', async () => {
     const program = start(path);
     const exited = once(program, 'exit');
