@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigurationError, type ProblemEvent, tlsClientAuth } from '@mtls-bound/core';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { createPki, type Pki } from '../../support/pki.js';
 import { recordedEvents } from '../../support/recorded-events.js';
+import { stallFiles } from '../../support/stalled-files.js';
 
 let pki: Pki;
 let folder: string;
@@ -15,6 +16,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
+afterEach(() => void vi.useRealTimers());
 
 const chain = () => `${pki.alice.cert.trim()}\n${pki.ca.cert.trim()}\n`;
 const leafLength = () => pki.alice.cert.trim().length + 1;
@@ -51,4 +53,45 @@ it.each(broken)('%s: start-up refuses it, a renewal keeps the pair from before',
 it('a whole chain is accepted, with a byte order mark, line ends of Windows and text between', () => {
   const text = `\uFEFF subject=/CN=alice\n${chain()}`.replaceAll('\n', '\r\n');
   expect(tlsClientAuth({ cert: text, key: pki.alice.key }).method).toBe('tls_client_auth');
+});
+
+it('files that stall are waited for one second, by one reading, and their old pair is used', async () => {
+  const [certFile, keyFile] = [join(folder, 'stalled.pem'), join(folder, 'stalled.key')];
+  writeFileSync(keyFile, pki.alice.key);
+  writeFileSync(certFile, pki.alice.cert);
+  const { identity } = tlsClientAuth({ certFile, keyFile });
+  const before = await identity?.();
+  writeFileSync(certFile, chain());
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+  using files = stallFiles();
+
+  const read: unknown[] = [];
+  const exchanges = Array.from({ length: 6 }, async () => void read.push(await identity?.()));
+  await vi.advanceTimersByTimeAsync(900);
+  expect([read.length, files.waiting()]).toEqual([0, 1]);
+  await vi.advanceTimersByTimeAsync(200);
+  await Promise.all(exchanges);
+  expect(read).toEqual(Array(6).fill(before));
+  expect(await identity?.()).toBe(before);
+  expect(files.waiting()).toBe(1);
+  expect(problems.map(({ code, message }) => `${code}: ${message}`)).toEqual([
+    "own_certificate_unreadable: this API's certificate can not be read again: no answer within 1 s",
+    "own_certificate_unreadable: this API's certificate can not be read again: an earlier reading has not ended",
+  ]);
+
+  files.release();
+  await vi.waitFor(async () => expect(String((await identity?.())?.cert)).toBe(chain()));
+});
+
+it('a renewal is noticed though the files keep their time of modification', async () => {
+  const [certFile, keyFile] = [join(folder, 'kept-time.pem'), join(folder, 'kept-time.key')];
+  writeFileSync(keyFile, pki.alice.key);
+  writeFileSync(certFile, pki.alice.cert);
+  const time = new Date('2026-01-01');
+  utimesSync(certFile, time, time);
+  const { identity } = tlsClientAuth({ certFile, keyFile });
+  await identity?.();
+  writeFileSync(certFile, chain());
+  utimesSync(certFile, time, time);
+  expect(String((await identity?.())?.cert)).toBe(chain());
 });

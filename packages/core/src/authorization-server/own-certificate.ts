@@ -1,13 +1,17 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import { isTellable, RequestRefused } from '../errors.js';
 import { createProblemReporter, type ReportProblem } from '../observe/events.js';
 import { readFileOrExplain, readFileSyncOrExplain } from '../shared/file-error.js';
+import { readFileStates } from '../shared/file-state.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { OptionReader, type OptionsOf, optionGroup, required } from '../shared/option-group.js';
 import { type OptionRule, text } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
+import { SingleReading } from '../shared/single-reading.js';
+
+/** Seconds that the files may take. After that, the pair that was read last is used for the exchange. */
+const TIMEOUT = 1;
 
 const pemText: OptionRule<string | Buffer> = {
   accepted: 'PEM, as a string or a Buffer',
@@ -97,8 +101,9 @@ function fromFiles(optionPath: string, certFile: string, keyFile: string): ReadC
   let current = atStart(optionPath, certFile, keyFile);
   let seen = '';
   const report = createProblemReporter();
-  return async () => {
-    const state = await changeOf(certFile, keyFile);
+  const files = new SingleReading();
+  const readIfChanged = async (): Promise<void> => {
+    const state = await readFileStates(certFile, keyFile);
     if (state !== seen) {
       const renewed = await readPair(certFile, keyFile, report);
       if (renewed !== undefined) {
@@ -106,8 +111,28 @@ function fromFiles(optionPath: string, certFile: string, keyFile: string): ReadC
         seen = state;
       }
     }
+  };
+  /** Shared by all exchanges that begin meanwhile. */
+  let looking: Promise<void> | undefined;
+  const look = async (): Promise<void> => {
+    try {
+      await files.run(TIMEOUT, readIfChanged);
+    } catch (error) {
+      reportUnreadable(report, error);
+    } finally {
+      looking = undefined;
+    }
+  };
+  return async () => {
+    looking ??= look();
+    await looking;
     return current;
   };
+}
+
+function reportUnreadable(report: ReportProblem, error: unknown): void {
+  const why = explainUnread(error);
+  report('own_certificate_unreadable', `this API's certificate can not be read again: ${why}`);
 }
 
 function explainUnread(error: unknown): string {
@@ -136,22 +161,6 @@ function atStart(optionPath: string, certFile: string, keyFile: string): Certifi
 }
 
 /**
- * Changes when either file does. A file that can't be looked at is one that is just being replaced.
- */
-async function changeOf(...files: string[]): Promise<string> {
-  const states: string[] = [];
-  for (const file of files) {
-    try {
-      const { mtimeMs, ino } = await stat(file);
-      states.push(`${mtimeMs}:${ino}`);
-    } catch {
-      states.push('?');
-    }
-  }
-  return states.join();
-}
-
-/**
  * While one file is renewed and the other not yet, they do not belong together: the old pair is
  * used on.
  */
@@ -171,10 +180,7 @@ async function readPair(
         'read before are still used',
     );
   } catch (error) {
-    report(
-      'own_certificate_unreadable',
-      `this API's certificate can not be read again: ${explainUnread(error)}`,
-    );
+    reportUnreadable(report, error);
   }
   return undefined;
 }

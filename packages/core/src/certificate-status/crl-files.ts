@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, type Stats, statSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { isSameBytes } from '../certificate/der-members.js';
 import { x509 } from '../certificate/lazy-x509.js';
@@ -8,6 +8,7 @@ import { comparableKey } from '../chain/comparable-key.js';
 import { explainUnacceptedIssuerKey } from '../chain/key-rules.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
+import { describeFileState, readFileStates } from '../shared/file-state.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { authorityKeyOf } from './authority-key.js';
 import { type Crl, type CrlHead, openCrl, type UnusableCrl } from './crl.js';
@@ -253,7 +254,7 @@ export class CrlFiles {
     const { option, maxSize } = this.#rules;
     let content: Buffer;
     try {
-      this.#states.set(path, describeState(statSync(path)));
+      this.#states.set(path, describeFileState(statSync(path)));
       content = readFileSync(path);
     } catch (error) {
       throw createMismatch(
@@ -287,7 +288,7 @@ export class CrlFiles {
     const changed: CrlHead[] = [];
     const readPaths: string[] = [];
     for (const path of this.#rules.paths) {
-      const state = await stateOf(path);
+      const state = await readFileStates(path);
       const changedHere = state === this.#states.get(path) ? undefined : await this.#readAgain(path);
       if (changedHere !== undefined) {
         changed.push(...changedHere);
@@ -455,17 +456,4 @@ function keyOf(issuer: PathCertificate): string {
       : createHash('sha256').update(publicKey).update(subjectName).digest('base64url');
   keys.set(issuer, key);
   return key;
-}
-
-/** Changes when the file does. A file that can't be looked at is one that is just being replaced. */
-async function stateOf(path: string): Promise<string> {
-  try {
-    return describeState(await stat(path));
-  } catch {
-    return '?';
-  }
-}
-
-function describeState({ mtimeMs, ctimeMs, ino, size }: Stats): string {
-  return [mtimeMs, ctimeMs, ino, size].join();
 }
