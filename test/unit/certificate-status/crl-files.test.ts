@@ -595,6 +595,23 @@ describe('the lists of files', () => {
       });
     });
 
+    it.each(unusable)(
+      'as %s, take no place of one that no key has opened when another list of the file changes',
+      async (_, parts) => {
+        await withFiles([pem(earlier)], async (paths) => {
+          const { files, changes } = filesAt(paths);
+          const list = nextOf(parts);
+          for (let number = 1; number <= 3; number += 1) {
+            const content = pem(list) + pem(writeList(second, { revoked: [[number]] }));
+            await replace(paths[0] as string, content, () => changes.count === number);
+          }
+          await files.open(authority.certificate);
+          expect(revokes(files, authority, 7)).toBe(true);
+          files.close();
+        });
+      },
+    );
+
     it('are not opened again before the file changes', async () => {
       await withFiles([pem(earlier)], async (paths) => {
         const { files, changes } = filesAt(paths);

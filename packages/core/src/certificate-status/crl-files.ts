@@ -364,14 +364,19 @@ export class CrlFiles {
     const { nameOf, isOpened, canBeUsed } = this.#known;
     const unusableNames = new Set(unusable.map(({ name }) => name));
     const unopenedNames = this.#byName.namesOf([...heads.keys()].filter((head) => !canBeUsed(head)));
-    // Of lists that no key opens, only those of the last reading are kept: else they would fill the memory.
+    const changedNames = this.#byName.namesOf([
+      ...[...inFile.keys()].filter((head) => !heads.has(head)),
+      ...[...heads.keys()].filter((head) => !inFile.has(head)),
+    ]);
+    // Each time the lists of an issuer change, those that no key has opened are kept until the next change
+    // alone: otherwise they would fill the memory.
     const mayHaveSuccessor = (head: CrlHead): boolean => {
       const name = nameOf(head);
       const isUnopened = name !== undefined && unopenedNames.has(name);
       return (
         unusableNames.has(undefined) ||
         unusableNames.has(name) ||
-        (isUnopened && (inFile.has(head) || isOpened(head)))
+        (isUnopened && (inFile.has(head) || isOpened(head) || !changedNames.has(name)))
       );
     };
     const kept = before.filter((head) => !heads.has(head) && mayHaveSuccessor(head));
