@@ -7,7 +7,7 @@ import {
   createServerResolver,
 } from './authorization-server/accepted-issuers.js';
 import { FloodGuard, placesPerClient } from './authorization-server/flood-guard.js';
-import { createReadinessCheck } from './authorization-server/readiness.js';
+import { createReadinessCheck, createRevocationsCheck } from './authorization-server/readiness.js';
 import { SharedCache } from './cache/shared-cache.js';
 import { maxRefreshesFor, TokenCache } from './cache/token-cache.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
@@ -113,6 +113,14 @@ export interface ResourceServer {
    * and `detail` say why, and publishes the cause as a problem. Calls at the same time share the
    * questions, and for 10 seconds after a success no further one is asked. A token source of your
    * own is asked only if its reader has `ready`.
+   *
+   * If tokens of an issuer can't be introspected, as with `jwtAccessTokens()` without `introspection`,
+   * rejects with `revocations_unknown` while `revocations.log` can't be read: requests with such
+   * tokens get 503 then. Waits for the log as these requests do. Does not look at the log with
+   * `revocations.jwtsWithUnknownRevocation: 'accept'`.
+   *
+   * Never looks at what decides about some clients or requests alone: `dpop.store`, `sharedCache`,
+   * `revocations.channel`, and the lists and responders of `certificatePolicy.revocationCheck`.
    */
   ready(): Promise<void>;
   /**
@@ -275,6 +283,8 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
     report,
   );
 
+  const checkRevocations = createRevocationsCheck(issuers, revocations, report);
+
   let isClosed = false;
   /** Throws after `close()`: readings of tokens under way are finished, and no new one starts. */
   const refuseWhenClosed = (): void => {
@@ -316,6 +326,7 @@ export function createResourceServer(...given: [options?: ResourceServerOptions]
     async ready() {
       refuseWhenClosed();
       await checkReadiness();
+      await checkRevocations();
     },
 
     async close() {

@@ -9,6 +9,7 @@ import { acceptedForm, couldMatch, revocationKinds } from './revocation-kinds.js
 import {
   type DatedClaims,
   type ForgottenRevocations,
+  mustTokensWait,
   type ReceivedRevocation,
   type SyncState,
   type Usability,
@@ -476,6 +477,14 @@ export class Revocations {
       const timer = setTimeout(end, milliseconds);
       this.#waiters.add(end);
     });
+  }
+
+  /**
+   * Whether each token that speaks for itself must wait now. If the wait is in vain, it is introspected or
+   * refused.
+   */
+  get mustTokensWait(): boolean {
+    return mustTokensWait(this.#sync, this.#limits, performance.now());
   }
 
   /**

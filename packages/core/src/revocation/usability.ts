@@ -153,9 +153,9 @@ export function usabilityOf(
   if (sync.syncedBy === 'alone') {
     return 'use';
   }
-  const isCurrent = now - sync.receivedUntil <= limits.maxAgeWhileUnsyncedMs;
+  const isCurrent = receivesRevocations(sync, limits, now);
   if (dated.claimsFrom === 'token') {
-    return usabilityOfToken(dated, sync, isCurrent, limits);
+    return usabilityOfToken(dated, sync, limits, now);
   }
   if (dated.shared !== undefined) {
     const since = Math.max(sync.sharedAnswersVoidBefore, sync.completeSince);
@@ -169,17 +169,40 @@ export function usabilityOf(
 function usabilityOfToken(
   { tokenClaims }: DatedClaims,
   sync: SyncState,
-  isCurrent: boolean,
-  { clockToleranceMs, acceptsUnknownRevocation }: UsabilityLimits,
+  limits: UsabilityLimits,
+  now: number,
 ): Usability {
-  if (sync.syncedBy === 'channel' || acceptsUnknownRevocation) {
+  if (!needsLog(sync, limits)) {
     return 'use';
   }
-  if (!isCurrent) {
+  if (mustTokensWait(sync, limits, now)) {
     return 'wait';
   }
   const issuedAt = (tokenClaims.issuedAt ?? Number.NEGATIVE_INFINITY) * 1000;
-  return issuedAt - clockToleranceMs >= sync.completeSince ? 'use' : 'may-be-revoked';
+  return issuedAt - limits.clockToleranceMs >= sync.completeSince ? 'use' : 'may-be-revoked';
+}
+
+/**
+ * Whether no token that speaks for itself may be used now, as this process does not know what was revoked
+ * just now. Such a token is used without a log, and where the user permits it.
+ *
+ * @param now by the monotonic clock, in milliseconds
+ */
+export function mustTokensWait(sync: SyncState, limits: UsabilityLimits, now: number): boolean {
+  return needsLog(sync, limits) && !receivesRevocations(sync, limits, now);
+}
+
+/** Whether tokens that speak for themselves are used only if the log says which of them are revoked. */
+function needsLog({ syncedBy }: SyncState, { acceptsUnknownRevocation }: UsabilityLimits): boolean {
+  return syncedBy === 'log' && !acceptsUnknownRevocation;
+}
+
+function receivesRevocations(
+  { receivedUntil }: SyncState,
+  { maxAgeWhileUnsyncedMs }: UsabilityLimits,
+  now: number,
+): boolean {
+  return now - receivedUntil <= maxAgeWhileUnsyncedMs;
 }
 
 /** Whether the claims are from before the revocation. In doubt they are, as when a clock gave NaN. */
