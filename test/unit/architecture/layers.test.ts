@@ -116,7 +116,7 @@ it('R21: certificates are parsed by node:crypto and @peculiar/x509, never by cod
     'doctor/input.ts',
     'doctor/probe.ts',
     'doctor/server-checks.ts',
-    'shared/option-rules.ts',
+    'shared/pem-certificates.ts',
   ]);
   // For the one reader of an extension that has no class of its own.
   expect(users('asn1').toSorted()).toEqual(['certificate/x509-library.ts']);

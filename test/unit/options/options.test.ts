@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { rootCertificates as authorities } from 'node:tls';
 import {
   ConfigurationError,
   clientSecretBasic,
@@ -285,6 +286,23 @@ const wrong: [string, unknown, string | RegExp][] = [
   ],
   ['an authority cut short', { ...good, http: { ca: '-----BEGIN CERTIFICATE-----\nMIIB' } }, 'http.ca: '],
   [
+    'authorities of which the second is cut short',
+    { ...good, http: { ca: [authorities[2], `${authorities[0]}\n${authorities[1]?.slice(0, -40)}`] } },
+    mismatch(
+      'http.ca',
+      'a list: a text or file that breaks off within a certificate',
+      'one or more certificates in PEM',
+    ),
+  ],
+  [
+    'authorities of which the second is none',
+    {
+      ...good,
+      http: { ca: `${authorities[0]}\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n` },
+    },
+    /^http\.ca: .*: a PEM certificate that is none$/,
+  ],
+  [
     'a realm with a quote',
     { ...good, realm: 'my "api"' },
     mismatch('realm', 'a string of 8 characters', 'printable ASCII'),
@@ -499,7 +517,7 @@ describe('settings', () => {
       './package.json',
       mismatch(
         'MTLS_BOUND_CA_FILE',
-        '"./package.json": it holds no PEM certificate',
+        '"./package.json": a text or file without a PEM certificate',
         'the path of a readable file of PEM certificates',
       ),
     ],

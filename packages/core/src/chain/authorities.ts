@@ -5,6 +5,7 @@ import type { ReportProblem } from '../observe/events.js';
 import { readFileOrExplain, readFileSyncOrExplain } from '../shared/file-error.js';
 import { createMismatch } from '../shared/option-errors.js';
 import type { OptionRule } from '../shared/option-rules.js';
+import { readPemCertificates } from '../shared/pem-certificates.js';
 import { describeError } from '../shared/shown-error.js';
 import { SingleReading } from '../shared/single-reading.js';
 import { withTimeLimit } from '../shared/time-limit.js';
@@ -145,7 +146,7 @@ export class AuthoritySource {
     if (isSame) {
       return;
     }
-    const certificates = texts.flatMap(certificatesOf);
+    const certificates = texts.flatMap(readPemCertificates);
     if (certificates.length === 0 || certificates.length > MAX_AUTHORITIES) {
       throw new TellableError(`${certificates.length} certificates; accepted are 1 to ${MAX_AUTHORITIES}`);
     }
@@ -198,46 +199,14 @@ function isPem(text: string): boolean {
   return text.includes('-----BEGIN ');
 }
 
-const begin = '-----BEGIN CERTIFICATE-----';
-const end = '-----END CERTIFICATE-----';
-
-/** The certificates of a PEM text, and of nothing else in it: such files often have comments. */
-function certificatesOf(text: string): Uint8Array[] {
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) {
-    throw new TellableError('a text or file without a PEM certificate');
-  }
-  if (isCut(text, blocks.length)) {
-    throw new TellableError('a text or file that breaks off within a certificate');
-  }
-  return blocks.map((block) => {
-    try {
-      return Uint8Array.from(new X509Certificate(block).raw);
-    } catch {
-      throw new TellableError('a PEM certificate that is none');
-    }
-  });
-}
-
 function signsLists(der: Uint8Array): boolean {
   const fields = readParsableFields(der);
   const usage = typeof fields === 'string' ? undefined : fields.allExtensions.get(pathExtensionIds.keyUsage);
   return usage !== undefined && readKeyUsage(usage.value)?.cRLSign === true;
 }
 
-/** Whether a text breaks off: its writer may still write, and the certificates that follow are missing. */
-function isCut(text: string, blocks: number): boolean {
-  const lastLine = text.slice(text.lastIndexOf('\n') + 1);
-  const isInMarker = lastLine !== '' && lastLine !== begin && begin.startsWith(lastLine);
-  return isInMarker || countOf(text, begin) !== blocks || countOf(text, end) !== blocks;
-}
-
-function countOf(text: string, marker: string): number {
-  return text.split(marker).length - 1;
-}
-
 function parsedAuthorities(texts: readonly string[]): CertificatesBySubject {
-  return groupBySubject(texts.flatMap(certificatesOf).map(parsedAuthority));
+  return groupBySubject(texts.flatMap(readPemCertificates).map(parsedAuthority));
 }
 
 function parsedAuthority(der: Uint8Array) {

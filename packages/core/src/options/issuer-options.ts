@@ -26,6 +26,7 @@ import {
   withCreatedDefault,
 } from '../shared/option-group.js';
 import {
+  explainNoCertificates,
   functionLike,
   isHttpsUrl,
   isPlainObject,
@@ -116,8 +117,8 @@ const caFile: OptionRule<SecureContextOptions['ca'] & {}> = {
   },
   explain: (given) => {
     try {
-      readFileSync(String(given));
-      return `${describePath(String(given))}: it holds no PEM certificate`;
+      const why = explainNoCertificates(readFileSync(String(given)));
+      return `${describePath(String(given))}: ${why ?? 'it has changed meanwhile'}`;
     } catch (error) {
       return `${describePath(String(given))}: ${explainFileError(error)}`;
     }
@@ -147,11 +148,15 @@ export const httpOptions = optionGroup({
   /**
    * PEM certificates of the certificate authority of the authorization server, not of the clients.
    * They replace Node's list. Default: Node's list. Environment: `MTLS_BOUND_CA_FILE`, which names a
-   * file.
+   * file, read once at start.
    */
   ca: optional<NonNullable<SecureContextOptions['ca']>, SecureContextOptions['ca']>(pemCertificates, {
     defaultInWords: "Node's list",
-    environment: { name: 'MTLS_BOUND_CA_FILE', rule: caFile, note: ', which names a file' },
+    environment: {
+      name: 'MTLS_BOUND_CA_FILE',
+      rule: caFile,
+      note: ', which names a file, read once at start',
+    },
   }),
   /**
    * A function that makes the agent for connections, for example to connect through an HTTP proxy;

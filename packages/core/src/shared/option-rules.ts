@@ -1,6 +1,8 @@
-import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
+import { isTellable } from '../errors.js';
 import { createMismatch, described } from './option-errors.js';
+import { readPemCertificates } from './pem-certificates.js';
+import { describeError } from './shown-error.js';
 import { hasUserInfo, redactUrl } from './shown-url.js';
 
 /**
@@ -153,9 +155,15 @@ export const pemCertificates: OptionRule<NonNullable<SecureContextOptions['ca']>
   accepted: 'one or more certificates in PEM, as a string, a Buffer or a list of them',
   read: (given) => {
     const list: unknown[] = Array.isArray(given) ? given : [given];
-    return list.length > 0 && list.every(isPemCertificate)
+    return list.length > 0 && list.every((item) => explainNoCertificates(item) === undefined)
       ? (given as SecureContextOptions['ca'])
       : undefined;
+  },
+  explain: (given) => {
+    const list: unknown[] = Array.isArray(given) ? given : [given];
+    const texts = list.filter((item) => typeof item === 'string' || Buffer.isBuffer(item));
+    const why = texts.map(explainNoCertificates).find((reason) => reason !== undefined);
+    return why === undefined ? described(given) : `${described(given)}: ${why}`;
   },
 };
 
@@ -252,16 +260,18 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
   );
 }
 
-function isPemCertificate(value: unknown): boolean {
-  if (
-    (typeof value !== 'string' && !Buffer.isBuffer(value)) ||
-    !value.includes('-----BEGIN CERTIFICATE-----')
-  ) {
-    return false;
+/**
+ * Says why a value can't be used as PEM certificates, and quotes nothing of it. Returns `undefined` if it
+ * can.
+ */
+export function explainNoCertificates(value: unknown): string | undefined {
+  if (typeof value !== 'string' && !Buffer.isBuffer(value)) {
+    return 'neither a string nor a Buffer';
   }
   try {
-    return new X509Certificate(value).raw.length > 0;
-  } catch {
-    return false;
+    readPemCertificates(String(value));
+    return undefined;
+  } catch (error) {
+    return isTellable(error) ? error.message : describeError(error);
   }
 }
