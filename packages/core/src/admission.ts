@@ -368,7 +368,7 @@ export function createRequestAdmitter({
       throw new TellableError('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
     refuseWhenClosed();
-    const { token, hash } = Authorization.presentedOf(authorization);
+    const { token, hash, server: firstServer } = Authorization.presentedOf(authorization);
     const tokenClaims = Authorization.tokenClaimsOf(authorization);
     const introspectAndAgree = {
       read: async (text: string, requester?: RequesterFacts) =>
@@ -379,7 +379,7 @@ export function createRequestAdmitter({
       sharedId: undefined,
     };
     const server: TokenServer = {
-      ...resolveServer(token, req),
+      ...firstServer,
       ...(read.kind === 'introspection' ? { read } : introspectAndAgree),
     };
     const presented = { token, hash, server, thumbprint: certificate?.thumbprint, req };

@@ -1,3 +1,4 @@
+import type { TokenServer } from './authorization-server/token-server.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import { TellableError } from './errors.js';
 import type { NodeRequest } from './request/node-request.js';
@@ -5,14 +6,15 @@ import type { RevokedCode } from './revocation/revocations.js';
 import type { TokenClaims } from './token/token-claims.js';
 
 /**
- * The token of a request, as its first check read it. Later checks do not read the headers again: other code
- * may have changed them meanwhile.
+ * The token of a request and the server that knows it, as the first check of the request found them. Later
+ * checks do not read the headers again: other code may have changed them meanwhile.
  */
 export interface TokenOfRequest {
   readonly req: NodeRequest;
   readonly token: string;
   /** `hashOf(token)`. */
   readonly hash: string;
+  readonly server: TokenServer;
 }
 
 /**

@@ -1,7 +1,6 @@
 import type { TokenOfRequest } from './authorization.js';
 import { type FloodGuard, UNIDENTIFIED } from './authorization-server/flood-guard.js';
 import { markAsAskingAboutActiveToken, type RequesterFacts } from './authorization-server/requester.js';
-import type { TokenServer } from './authorization-server/token-server.js';
 import type { TokenCache } from './cache/token-cache.js';
 import type { UsableAnswer, UsableClaims } from './revocation/usability.js';
 import type { CountingKeys } from './shared/counting-keys.js';
@@ -10,7 +9,6 @@ import type { TokenAnswer } from './token/token-claims.js';
 
 /** A token to look up, the server that knows it, and the client that sent it. */
 export interface PresentedToken extends TokenOfRequest {
-  readonly server: TokenServer;
   /** `x5t#S256` of the client's certificate. */
   readonly thumbprint: string | undefined;
 }

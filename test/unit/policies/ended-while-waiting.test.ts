@@ -4,8 +4,10 @@ import { Readable } from 'node:stream';
 import {
   ClientCertificate,
   createResourceServer,
+  issuerByHeader,
   type NodeRequest,
   type ResourceServer,
+  type ResourceServerOptions,
   type Revocation,
   type RevocationChannel,
   type RoutePolicy,
@@ -19,6 +21,7 @@ import {
   gate,
   optionsOver,
   outcomeOf,
+  type PretendServer,
   pretendServer,
   requestWith,
 } from '../../support/pretend-server.js';
@@ -180,6 +183,40 @@ it('requireActive() asks about the token of the request, whatever a middleware p
   await resourceServer.require(req, authorization, ({ introspect }) => introspect());
   await resourceServer.close();
   expect(pretend.asked).toEqual(['token', 'token']);
+});
+
+it('requireActive() ends the cached answer of the issuer that the request first named, whatever a middleware changed', async () => {
+  let isActive = true;
+  const [first, second] = ['https://a.example.com', 'https://b.example.com'].map((name) =>
+    pretendServer(async () => (isActive ? boundClaims(certificate) : { active: false }), name),
+  ) as [PretendServer, PretendServer];
+  const {
+    issuer: _issuer,
+    clientId,
+    clientSecret,
+    http: _http,
+    ...options
+  } = optionsOver(first, certificate);
+  const resourceServer = createResourceServer({
+    ...options,
+    issuers: [first, second].map((server) => ({
+      issuer: server.issuer,
+      clientId,
+      clientSecret,
+      http: { fetch: server.fetch },
+    })),
+    selectIssuer: issuerByHeader('x-tenant', { a: first.issuer, b: second.issuer }),
+  } as ResourceServerOptions);
+  const req = requestWith('token', { 'x-tenant': 'a' });
+  const authorization = await resourceServer.authorize(req);
+  clearHeaders(req);
+  req.rawHeaders.push('x-tenant', 'b');
+  isActive = false;
+  const active: RoutePolicy = ({ introspect }) => introspect();
+  expect(await outcomeOf(() => resourceServer.require(req, authorization, active))).toBe('token_inactive');
+  const next = requestWith('token', { 'x-tenant': 'a' });
+  expect(await outcomeOf(() => resourceServer.authorize(next))).toBe('token_inactive');
+  await resourceServer.close();
 });
 
 describe('a request that was accepted before the channel of revocations was interrupted, and came back', () => {
