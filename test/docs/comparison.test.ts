@@ -1,4 +1,6 @@
+import * as expressMtls from 'express-mtls';
 import { expect, it } from 'vitest';
+import * as presets from '../../packages/core/src/trusted-proxy/proxy-presets.js';
 import { textOf } from './pages.js';
 
 const page = textOf('docs/comparison.md');
@@ -27,6 +29,20 @@ it.each(claims)('%s: has a source, or says that there is none', (_what, cell) =>
   const named = [...cell.matchAll(/\[\^([\w-]+)\]/g)].map(([, name]) => name);
   expect(named.length > 0 || cell === '-' || cell === 'unknown').toBe(true);
   expect(named.filter((name) => !notes.get(name)?.includes('](https://'))).toEqual([]);
+});
+
+it.each(rows.map(([what = '', own = '']) => [what, own] as const))(
+  '%s: a page describes what this package has, or the cell says that it lacks it',
+  (_what, own) => {
+    expect(own === '-' || /\]\((guides|reference|security)\/[^)]+\)/.test(own)).toBe(true);
+  },
+);
+
+it('the number of presets is that of the package, besides customHeader()', () => {
+  const [, count] = /\[(\d+) presets\]/.exec(page) ?? [];
+  const names = Object.keys(presets).filter((name) => name in expressMtls);
+  expect(names).toContain('customHeader');
+  expect(Number(count)).toBe(names.length - 1);
 });
 
 it('no source is named that no cell needs', () => {
