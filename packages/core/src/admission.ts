@@ -1,7 +1,14 @@
 import {
-  Authorization,
+  type Authorization,
   type AuthorizationAbortSignalRegistry,
+  isAuthorizationOf,
+  latestAuthorization,
+  presentedOf,
+  replaceAuthorization,
+  replaceCertificate,
   type TokenOfRequest,
+  tokenClaimsOf,
+  turnOf,
 } from './authorization.js';
 import type { AcceptedIssuer, ServerResolver } from './authorization-server/accepted-issuers.js';
 import type { RequesterFacts } from './authorization-server/requester.js';
@@ -141,7 +148,7 @@ export function createRequestAdmitter({
         }
         const authorization = checks.decide(cached, certificate, shown?.proof, presented, turn, now);
         const accepted = useUp(shown, authorization, req);
-        return Authorization.isOf(accepted, abortSignals, req)
+        return isAuthorizationOf(accepted, abortSignals, req)
           ? finish(accepted, req)
           : finishLater(accepted, authorization, req);
       }
@@ -185,7 +192,7 @@ export function createRequestAdmitter({
       answer = answerIn(usable);
       // A token that is refused anyway costs no look at a certificate.
       await loadFor(usable, load, presented);
-      const turn = turnOf(usable);
+      const turn = turnIn(usable);
       const authorization = checks.decide(answer, certificate, shown?.proof, presented, turn, Date.now());
       const accepted = await useUp(shown, authorization, req);
       refuseEnded(accepted);
@@ -225,9 +232,9 @@ export function createRequestAdmitter({
    * in the same step: nothing else may run between the two.
    */
   function refuseEnded(authorization: Authorization): void {
-    const tokenClaims = Authorization.tokenClaimsOf(authorization);
-    const presented = Authorization.presentedOf(authorization);
-    refuseRevokedSince(Authorization.turnOf(authorization), tokenClaims, presented);
+    const tokenClaims = tokenClaimsOf(authorization);
+    const presented = presentedOf(authorization);
+    refuseRevokedSince(turnOf(authorization), tokenClaims, presented);
     checkExpiry(tokenClaims, settings.clockTolerance, Date.now() / 1000);
   }
 
@@ -236,9 +243,9 @@ export function createRequestAdmitter({
    * in another middleware. That a revocation may have been missed since then does not refuse the request.
    */
   function refuseKnownEnd(authorization: Authorization): void {
-    const tokenClaims = Authorization.tokenClaimsOf(authorization);
-    const presented = Authorization.presentedOf(authorization);
-    const turn = Authorization.turnOf(authorization);
+    const tokenClaims = tokenClaimsOf(authorization);
+    const presented = presentedOf(authorization);
+    const turn = turnOf(authorization);
     if (
       revocations.lastReceivedTurn > turn &&
       abortSignals.findRevokedSince(presented, tokenClaims, turn) === 'token_inactive'
@@ -263,7 +270,7 @@ export function createRequestAdmitter({
       return authorization;
     }
     const accepted = checks.useUp(shown.proof, authorization, req);
-    if (!Authorization.isOf(accepted, abortSignals, req)) {
+    if (!isAuthorizationOf(accepted, abortSignals, req)) {
       return noteUseLater(accepted, shown);
     }
     shown.isUsedUp = true;
@@ -296,13 +303,13 @@ export function createRequestAdmitter({
     given: unknown,
     policy: RoutePolicy,
   ): ReturnType<RequestAdmitter['require']> {
-    if (!Authorization.isOf(given, abortSignals, req)) {
+    if (!isAuthorizationOf(given, abortSignals, req)) {
       const isAnonymous = given === undefined && anonymous.has(req);
       const cause = isAnonymous ? new RequestRefused('credentials_missing') : new TellableError(notGranted);
       return publishAndThrow(cause, undefined, req);
     }
     // The request may hold the one from before an introspection, or before its chain was verified.
-    const authorization = Authorization.latest(given);
+    const authorization = latestAuthorization(given);
     let fresh: Promise<Authorization> | undefined;
     const renew = (): Promise<void> => {
       fresh ??= introspect(req, authorization);
@@ -318,10 +325,10 @@ export function createRequestAdmitter({
         authorization,
         clockTolerance: settings.clockTolerance,
         introspect: renew,
-        useCertificate: (verified) => Authorization.replaceCertificate(authorization, verified),
+        useCertificate: (verified) => replaceCertificate(authorization, verified),
       });
       if (outcome === undefined && fresh === undefined) {
-        const latest = Authorization.latest(authorization);
+        const latest = latestAuthorization(authorization);
         refuseKnownEnd(latest);
         return latest;
       }
@@ -348,7 +355,7 @@ export function createRequestAdmitter({
       }
       // A policy may have forgotten to await it.
       await fresh();
-      const latest = Authorization.latest(authorization);
+      const latest = latestAuthorization(authorization);
       refuseEnded(latest);
       return latest;
     } catch (thrown) {
@@ -361,15 +368,15 @@ export function createRequestAdmitter({
    * count as before.
    */
   async function introspect(req: NodeRequest, authorization: Authorization): Promise<Authorization> {
-    const { issuer, certificate } = Authorization.latest(authorization);
+    const { issuer, certificate } = latestAuthorization(authorization);
     const { read } = acceptedIssuerOf(issuer);
     const { introspect: introspectToken } = read;
     if (introspectToken === undefined) {
       throw new TellableError('requireActive() needs jwtAccessTokens({ introspection: introspection() })');
     }
     refuseWhenClosed();
-    const { token, hash, server: firstServer } = Authorization.presentedOf(authorization);
-    const tokenClaims = Authorization.tokenClaimsOf(authorization);
+    const { token, hash, server: firstServer } = presentedOf(authorization);
+    const tokenClaims = tokenClaimsOf(authorization);
     const introspectAndAgree = {
       read: async (text: string, requester?: RequesterFacts) =>
         reconcileClaims(tokenClaims, await introspectToken(text, requester)),
@@ -390,8 +397,8 @@ export function createRequestAdmitter({
     // The request may be checked again long after its first check.
     await loadFor(usable, (answer) => checks.prepare(answer, certificate, proof), presented);
     const answer = answerIn(usable);
-    const fresh = checks.decide(answer, certificate, proof, presented, turnOf(usable), Date.now());
-    Authorization.replace(authorization, fresh);
+    const fresh = checks.decide(answer, certificate, proof, presented, turnIn(usable), Date.now());
+    replaceAuthorization(authorization, fresh);
     return fresh;
   }
 
@@ -399,10 +406,10 @@ export function createRequestAdmitter({
     authorize,
 
     isOwnAuthorization: (req, authorization): authorization is Authorization =>
-      Authorization.isOf(authorization, abortSignals, req),
+      isAuthorizationOf(authorization, abortSignals, req),
 
     requireOwnAuthorization(req, outcome) {
-      if (Authorization.isOf(outcome, abortSignals, req)) {
+      if (isAuthorizationOf(outcome, abortSignals, req)) {
         return outcome;
       }
       if (outcome === undefined && anonymous.has(req)) {
@@ -431,7 +438,7 @@ function answerIn(usable: UsableAnswer): TokenAnswer {
 }
 
 /** Returns the turn at which it was decided that the claims may be used; 0 for a rejection. */
-function turnOf(usable: UsableAnswer): number {
+function turnIn(usable: UsableAnswer): number {
   return typeof usable === 'string' ? 0 : usable.turn;
 }
 

@@ -36,6 +36,58 @@ export interface AuthorizationAbortSignalRegistry {
   ): RevokedCode | undefined;
 }
 
+/**
+ * Makes the `Authorization` of a request.
+ *
+ * @param abortSignals those of the resource server that makes this object, for the request of
+ * `presented` alone; they identify that resource server
+ * @param turn the turn (see `DatedClaims`) at which it was decided that `tokenClaims` may be used
+ */
+export let createAuthorization: (
+  tokenClaims: TokenClaims,
+  certificate: ClientCertificate | undefined,
+  isBound: boolean,
+  keyThumbprint: string | undefined,
+  abortSignals: AuthorizationAbortSignalRegistry,
+  presented: TokenOfRequest,
+  turn: number,
+) => Authorization;
+
+/**
+ * Returns whether the resource server of `abortSignals` made this very object for `request`. False for a
+ * copy, for an object that inherits from one, and for an object of another copy of this package. Never
+ * throws.
+ */
+export let isAuthorizationOf: (
+  value: unknown,
+  abortSignals: object,
+  request: object,
+) => value is Authorization;
+
+/**
+ * Lets `successor` count in place of `authorization`, which its request still holds, in every later
+ * check. Throws `TypeError` if the two are not of the same resource server and request.
+ */
+export let replaceAuthorization: (authorization: Authorization, successor: Authorization) => void;
+
+/** Lets another object for the certificate count, in every later check: the chain was verified. */
+export let replaceCertificate: (authorization: Authorization, certificate: ClientCertificate) => void;
+
+/** Returns a copy for a request that turned out not to prove what its token is bound to. */
+export let copyAsUnbound: (authorization: Authorization) => Authorization;
+
+/** Returns what is known of the token that `authorization` was made for. */
+export let tokenClaimsOf: (authorization: Authorization) => TokenClaims;
+
+/** Returns the token of the request that `authorization` was made for. */
+export let presentedOf: (authorization: Authorization) => TokenOfRequest;
+
+/** Returns the turn up to which `authorization` takes revocations into account. */
+export let turnOf: (authorization: Authorization) => number;
+
+/** Returns the last that replaced `authorization`, or `authorization` itself. */
+export let latestAuthorization: (authorization: Authorization) => Authorization;
+
 /** What a request was accepted with: `req.auth` in Express, `ctx.state.auth` in Koa. Frozen. */
 export class Authorization {
   /**
@@ -82,12 +134,7 @@ export class Authorization {
   // checked many times keeps no chain of old ones.
   #shared: { latest: Authorization } | undefined;
 
-  /**
-   * @param abortSignals those of the resource server that makes this object, for the request of
-   * `presented` alone; they identify that resource server
-   * @param turn the turn (see `DatedClaims`) at which it was decided that `tokenClaims` may be used
-   */
-  constructor(
+  private constructor(
     tokenClaims: TokenClaims,
     certificate: ClientCertificate | undefined,
     isBound: boolean,
@@ -132,93 +179,72 @@ export class Authorization {
    * });
    */
   get signal(): AbortSignal {
-    const latest = Authorization.latest(this);
+    const latest = latestAuthorization(this);
     return latest.#abortSignals.of(latest.#presented, latest.#tokenClaims, latest.#turn, latest.certificate);
   }
 
-  /**
-   * Returns whether the resource server of `abortSignals` made this very object for `request`. False for
-   * a copy, for an object that inherits from one, and for an object of another copy of this package.
-   * Never throws.
-   */
-  static isOf(value: unknown, abortSignals: object, request: object): value is Authorization {
-    return (
+  // Functions of this module, as they read private members. Statics would be within reach of all code that
+  // has `req.auth`, by its `constructor`.
+  static {
+    createAuthorization = (tokenClaims, certificate, isBound, keyThumbprint, abortSignals, presented, turn) =>
+      new Authorization(tokenClaims, certificate, isBound, keyThumbprint, abortSignals, presented, turn);
+
+    isAuthorizationOf = (value, abortSignals, request): value is Authorization =>
       typeof value === 'object' &&
       value !== null &&
       #abortSignals in value &&
       value.#abortSignals === abortSignals &&
-      value.#presented.req === request
-    );
-  }
+      value.#presented.req === request;
 
-  /**
-   * Lets `successor` count in place of `authorization`, which its request still holds, in every
-   * later check. Throws `TypeError` if the two are not of the same resource server and request.
-   */
-  static replace(authorization: Authorization, successor: Authorization): void {
-    const latest = Authorization.latest(authorization);
-    if (
-      latest.#abortSignals !== successor.#abortSignals ||
-      latest.#presented.req !== successor.#presented.req
-    ) {
-      throw new TellableError('an Authorization can only be replaced by one for the same request');
-    }
-    if (latest !== successor) {
-      const shared = latest.#shared ?? { latest };
-      shared.latest = successor;
-      latest.#shared = shared;
-      successor.#shared = shared;
-      successor.#abortSignals.follow(successor.#presented, successor.#tokenClaims, successor.#turn);
-    }
-  }
+    replaceAuthorization = (authorization, successor) => {
+      const latest = latestAuthorization(authorization);
+      if (
+        latest.#abortSignals !== successor.#abortSignals ||
+        latest.#presented.req !== successor.#presented.req
+      ) {
+        throw new TellableError('an Authorization can only be replaced by one for the same request');
+      }
+      if (latest !== successor) {
+        const shared = latest.#shared ?? { latest };
+        shared.latest = successor;
+        latest.#shared = shared;
+        successor.#shared = shared;
+        successor.#abortSignals.follow(successor.#presented, successor.#tokenClaims, successor.#turn);
+      }
+    };
 
-  /** Lets another object for the certificate count, in every later check: the chain was verified. */
-  static replaceCertificate(authorization: Authorization, certificate: ClientCertificate): void {
-    const latest = Authorization.latest(authorization);
-    const copy = new Authorization(
-      latest.#tokenClaims,
-      certificate,
-      latest.isBound,
-      latest.keyThumbprint,
-      latest.#abortSignals,
-      latest.#presented,
-      latest.#turn,
-    );
-    Authorization.replace(latest, copy);
-  }
+    replaceCertificate = (authorization, certificate) => {
+      const latest = latestAuthorization(authorization);
+      const copy = new Authorization(
+        latest.#tokenClaims,
+        certificate,
+        latest.isBound,
+        latest.keyThumbprint,
+        latest.#abortSignals,
+        latest.#presented,
+        latest.#turn,
+      );
+      replaceAuthorization(latest, copy);
+    };
 
-  /** Returns a copy for a request that turned out not to prove what its token is bound to. */
-  static copyAsUnbound(authorization: Authorization): Authorization {
-    const { certificate } = authorization;
-    return new Authorization(
-      authorization.#tokenClaims,
-      certificate,
-      false,
-      undefined,
-      authorization.#abortSignals,
-      authorization.#presented,
-      authorization.#turn,
-    );
-  }
+    copyAsUnbound = (authorization) =>
+      new Authorization(
+        authorization.#tokenClaims,
+        authorization.certificate,
+        false,
+        undefined,
+        authorization.#abortSignals,
+        authorization.#presented,
+        authorization.#turn,
+      );
 
-  /** Returns what is known of the token that `authorization` was made for. */
-  static tokenClaimsOf(authorization: Authorization): TokenClaims {
-    return authorization.#tokenClaims;
-  }
+    tokenClaimsOf = (authorization) => authorization.#tokenClaims;
 
-  /** Returns the token of the request that `authorization` was made for. */
-  static presentedOf(authorization: Authorization): TokenOfRequest {
-    return authorization.#presented;
-  }
+    presentedOf = (authorization) => authorization.#presented;
 
-  /** Returns the turn up to which `authorization` takes revocations into account. */
-  static turnOf(authorization: Authorization): number {
-    return authorization.#turn;
-  }
+    turnOf = (authorization) => authorization.#turn;
 
-  /** Returns the last that replaced `authorization`, or `authorization` itself. */
-  static latest(authorization: Authorization): Authorization {
-    return authorization.#shared?.latest ?? authorization;
+    latestAuthorization = (authorization) => authorization.#shared?.latest ?? authorization;
   }
 }
 

@@ -1,6 +1,8 @@
 import {
-  Authorization,
+  type Authorization,
   type AuthorizationAbortSignalRegistry,
+  copyAsUnbound,
+  createAuthorization,
   type TokenOfRequest,
 } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
@@ -248,7 +250,7 @@ export function createRequestChecks(
         tolerated ??= refusal;
       }
       const keyOfProof = isBound ? proof?.key.jkt : undefined;
-      const authorization = new Authorization(
+      const authorization = createAuthorization(
         answer,
         judged,
         isBound,
@@ -267,7 +269,7 @@ export function createRequestChecks(
       const tolerate = (thrown: unknown): Authorization => {
         reportOnce(refusalToReport(thrown), authorization, authorization.certificate, req);
         replayed.add(req);
-        return Authorization.copyAsUnbound(authorization);
+        return copyAsUnbound(authorization);
       };
       try {
         const using = dpop?.useUp(proof);
