@@ -375,6 +375,17 @@ it.each([
   expect(code).toBeGreaterThan(0);
 });
 
+it.each([
+  ['--ca', ['probe', '--url', 'https://127.0.0.1:1/', '--ca', file('joined.pem'), ...clientFiles]],
+  ['--cert', ['certificate', '--cert', file('joined.pem')]],
+])('says of %s that files were joined without a line end', async (_title, args) => {
+  writeFileSync(file('alice.key'), pki.alice.key);
+  writeFileSync(file('joined.pem'), `${pki.alice.cert.trim()}${pki.ca.cert}`);
+  const { output, code } = await run(args);
+  expect(output).toContain('a BEGIN or END marker is not a line of its own');
+  expect(code).toBe(2);
+});
+
 describe.each(['check', 'check --json'])(
   '%s shows no token that the authorization server sends back',
   (command) => {

@@ -508,6 +508,23 @@ describe('the lists of files', () => {
       });
     });
 
+    it('stay all if the file was joined without a line end, which is refused at start', async () => {
+      const [one, two] = [pem(writeList(authority)), pem(writeList(second))];
+      const why = 'a BEGIN or END marker is not a line of its own';
+      await withFiles([one + two, one.trim() + two], async ([path = '', joined = '']) => {
+        expect(() => filesAt([joined])).toThrow(
+          `crlFiles: expected files of revocation lists in PEM or DER, got ${joined}: ${why}`,
+        );
+        const { files, failures } = filesAt([path]);
+        await files.open(authority.certificate);
+        const { lists } = files.listsOf(authority.certificate);
+        await replace(path, one.trim() + two, () => failures.length > 0);
+        expect(failures[0]).toContain(`the lists read before are still used: ${why}`);
+        expect(files.listsOf(authority.certificate).lists).toBe(lists);
+        files.close();
+      });
+    });
+
     it('stay all if the file is cut off', async () => {
       await withFiles(pathsOf([writeList(authority), writeList(second)]), async (paths) => {
         const { files, failures } = filesAt(paths);

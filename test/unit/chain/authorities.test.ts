@@ -158,6 +158,33 @@ describe('a file that is half written', () => {
   });
 });
 
+describe('a file that was joined without a line end', () => {
+  const joined = () => `${root.cert.trim()}${other.cert}`;
+  const why = 'a text or file in which a BEGIN or END marker is not a line of its own';
+  const file = () => join(folder, 'joined.pem');
+
+  it('leaves the old set in force', async () => {
+    writeFileSync(file(), root.cert);
+    const { source, subjects, reports } = start(file());
+    await source.prepare(START);
+    writeFileSync(file(), joined());
+    await source.prepare(START + 61_000);
+    expect([subjects(), source.generation]).toEqual(['root', 1]);
+    expect(reports).toEqual([
+      expect.stringContaining(`authorities_unreadable: authorities can not be read again: ${why}`),
+    ]);
+    writeFileSync(file(), `${root.cert}${other.cert}`);
+    await source.prepare(START + 122_000);
+    expect(subjects()).toBe('root, other');
+  });
+
+  it('is refused at the start', () => {
+    writeFileSync(file(), joined());
+    expect(() => start(file())).toThrow(new RegExp(`^authorities: expected .*: ${why}`));
+    expect(() => start(joined())).toThrow(new RegExp(`^authorities: expected .*: ${why}`));
+  });
+});
+
 describe('a file', () => {
   it('is read again every ten seconds, beside the requests, and waited for after a minute', async () => {
     const file = join(folder, 'authorities.pem');

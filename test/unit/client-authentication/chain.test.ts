@@ -26,6 +26,8 @@ const broken: [string, () => string][] = [
   ['the chain breaks off inside its BEGIN line', () => chain().slice(0, leafLength() + 15)],
   ['the chain breaks off inside the dashes', () => chain().slice(0, leafLength() + 3)],
   ['the chain breaks off inside its END line', () => chain().trim().slice(0, -4)],
+  ['the chain was joined without a line end', () => `${pki.alice.cert.trim()}${pki.ca.cert.trim()}\n`],
+  ['a comment in the chain has no line end', () => `${pki.alice.cert.trim()}\n# CA${pki.ca.cert.trim()}\n`],
   [
     'the chain holds nonsense',
     () => `${pki.alice.cert.trim()}\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
@@ -48,6 +50,36 @@ it.each(broken)('%s: start-up refuses it, a renewal keeps the pair from before',
   // The rest of the file arrives.
   writeFileSync(certFile, chain());
   expect(String((await identity?.())?.cert)).toBe(chain());
+});
+
+it('names the reason if PEM was joined without a line end, and quotes none of it', async () => {
+  const why = 'PEM in which a BEGIN or END marker is not a line of its own';
+  const joined = `${pki.alice.cert.trim()}${pki.ca.cert.trim()}\n`;
+  const joinedKey = `${pki.alice.key.trim()}${pki.ca.cert.trim()}\n`;
+  const { cert, key } = pki.alice;
+  for (const wrong of [
+    { cert: joined, key },
+    { cert, key: joinedKey },
+  ]) {
+    expect(() => tlsClientAuth(wrong)).toThrow(
+      `tlsClientAuth().key: expected PEM whose markers are whole lines, got ${why}`,
+    );
+    await expect(tlsClientAuth(() => wrong).identity?.()).rejects.toThrow(why);
+  }
+  const [certFile, keyFile] = [join(folder, 'joined.pem'), join(folder, 'joined.key')];
+  writeFileSync(keyFile, key);
+  writeFileSync(certFile, joined);
+  expect(() => tlsClientAuth({ certFile, keyFile })).toThrow(`${certFile} and ${keyFile}: ${why}`);
+  writeFileSync(certFile, cert);
+  const { identity } = tlsClientAuth({ certFile, keyFile });
+  await identity?.();
+  writeFileSync(keyFile, joinedKey);
+  expect((await identity?.())?.key.toString()).toBe(key);
+  expect(problems.map(({ message }) => message)).toEqual([
+    expect.stringMatching(
+      / and .* are no whole certificate chain and its key: PEM in which .*\. The ones read before/,
+    ),
+  ]);
 });
 
 it('a whole chain is accepted, with a byte order mark, line ends of Windows and text between', () => {

@@ -1,4 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { rootCertificates as authorities } from 'node:tls';
 import {
   ConfigurationError,
@@ -38,6 +41,10 @@ beforeEach(() => {
 afterEach(() => {
   vi.unstubAllEnvs();
 });
+
+const joined = (given: string): string =>
+  `${given}: a text or file in which a BEGIN or END marker is not a line of its own, as in files that were ` +
+  'joined without a line end';
 
 /** What is given in place of the good options, and how the error must name option, given and accepted. */
 const wrong: [string, unknown, string | RegExp][] = [
@@ -290,9 +297,14 @@ const wrong: [string, unknown, string | RegExp][] = [
     { ...good, http: { ca: [authorities[2], `${authorities[0]}\n${authorities[1]?.slice(0, -40)}`] } },
     mismatch(
       'http.ca',
-      'a list: a text or file that breaks off within a certificate',
+      'a list: a text or file that breaks off within a certificate or key',
       'one or more certificates in PEM',
     ),
+  ],
+  [
+    'authorities that were joined without a line end',
+    { ...good, http: { ca: [authorities[2], `${authorities[0]?.trim()}${authorities[1]}`] } },
+    mismatch('http.ca', joined('a list'), 'one or more certificates in PEM'),
   ],
   [
     'authorities of which the second is none',
@@ -535,5 +547,22 @@ describe('settings', () => {
     const { issuer, ...rest } = good;
     const options = name === 'MTLS_BOUND_ISSUER' ? rest : { issuer, ...rest };
     expect(() => resolveSettings(options, { [name]: value })).toThrow(message);
+  });
+
+  it('a file of MTLS_BOUND_CA_FILE that was joined without a line end is refused', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mtls-bound-'));
+    try {
+      const file = join(folder, 'joined.pem');
+      writeFileSync(file, `${authorities[0]?.trim()}${authorities[1]}`);
+      expect(() => resolveSettings(good, { MTLS_BOUND_CA_FILE: file })).toThrow(
+        mismatch(
+          'MTLS_BOUND_CA_FILE',
+          joined(JSON.stringify(file)),
+          'the path of a readable file of PEM certificates',
+        ),
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

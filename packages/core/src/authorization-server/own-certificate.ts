@@ -7,6 +7,7 @@ import { readFileStates } from '../shared/file-state.js';
 import { createMismatch } from '../shared/option-errors.js';
 import { OptionReader, type OptionsOf, optionGroup, required } from '../shared/option-group.js';
 import { type OptionRule, text } from '../shared/option-rules.js';
+import { JOINED, readPemBlocks } from '../shared/pem-blocks.js';
 import { describeError } from '../shared/shown-error.js';
 import { SingleReading } from '../shared/single-reading.js';
 
@@ -85,13 +86,17 @@ function readGivenIdentity(
   return async () => {
     const given: unknown = await give();
     if (current === undefined || given !== current.given) {
-      const pair = belongTogether(given);
-      if (pair === undefined) {
+      const texts = readTexts(given);
+      const renewed = texts && pair(texts.cert, texts.key);
+      if (renewed === undefined) {
+        const why = texts === undefined ? '' : `: ${explainNoPair(texts.cert, texts.key)[1]}`;
         throw new RequestRefused('internal_error', {
-          detail: `${optionPath}: the function returned no certificate and key in PEM that belong together`,
+          detail:
+            `${optionPath}: the function returned no certificate and key in PEM that belong ` +
+            `together${why}`,
         });
       }
-      current = { given, pair };
+      current = { given, pair: renewed };
     }
     return current.pair;
   };
@@ -170,14 +175,15 @@ async function readPair(
   report: ReportProblem,
 ): Promise<CertificateAndKey | undefined> {
   try {
-    const renewed = pair(await readFileOrExplain(certFile), await readFileOrExplain(keyFile));
+    const [cert, key] = [await readFileOrExplain(certFile), await readFileOrExplain(keyFile)];
+    const renewed = pair(cert, key);
     if (renewed !== undefined) {
       return renewed;
     }
     report(
       'own_certificate_mismatch',
-      `${certFile} and ${keyFile} are no whole certificate chain and its key; the ones ` +
-        'read before are still used',
+      `${certFile} and ${keyFile} are no whole certificate chain and its key: ` +
+        `${explainNoPair(cert, key)[1]}. The ones read before are still used`,
     );
   } catch (error) {
     reportUnreadable(report, error);
@@ -189,13 +195,13 @@ function isSame(a: CertificateAndKey, b: CertificateAndKey): boolean {
   return String(a.cert) === String(b.cert) && String(a.key) === String(b.key);
 }
 
-function belongTogether(given: unknown): CertificateAndKey | undefined {
+function readTexts(given: unknown): CertificateAndKey | undefined {
   if (typeof given !== 'object' || given === null || !('cert' in given) || !('key' in given)) {
     return undefined;
   }
   const cert = pemText.read(given.cert);
   const key = pemText.read(given.key);
-  return cert === undefined || key === undefined ? undefined : pair(cert, key);
+  return cert === undefined || key === undefined ? undefined : { cert, key };
 }
 
 /**
@@ -204,7 +210,10 @@ function belongTogether(given: unknown): CertificateAndKey | undefined {
  */
 function pair(cert: string | Buffer, key: string | Buffer): CertificateAndKey | undefined {
   try {
-    if (!isWhole(cert) || !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
+    if (
+      typeof readPemBlocks(String(cert)) === 'string' ||
+      !new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
+    ) {
       return undefined;
     }
     createSecureContext({ cert, key });
@@ -222,19 +231,8 @@ function explainNoPair(cert: string | Buffer, key: string | Buffer): [expected: 
   if (/^-----BEGIN ENCRYPTED |^Proc-Type: 4,ENCRYPTED/m.test(String(key))) {
     return ['a key without a passphrase', 'an encrypted one'];
   }
+  if ([cert, key].some((pem) => readPemBlocks(String(pem)) === 'joined')) {
+    return ['PEM whose markers are whole lines', `PEM in which ${JOINED}`];
+  }
   return ['the key of cert, with its whole chain', 'another key, or a chain that is broken'];
-}
-
-/**
- * OpenSSL takes a chain that breaks off inside a `-----BEGIN` line for one that ends before that
- * line.
- */
-function isWhole(pem: string | Buffer): boolean {
-  const markers = String(pem)
-    .replace(/^\uFEFF/, '')
-    .split(/\r?\n/)
-    .filter((line) => /^-----|^-+$/.test(line));
-  const isMarker = (line: string, index: number): boolean =>
-    (index % 2 === 0 ? /^-----BEGIN [A-Z0-9 ]+-----\s*$/ : /^-----END [A-Z0-9 ]+-----\s*$/).test(line);
-  return markers.length % 2 === 0 && markers.every(isMarker);
 }

@@ -1,4 +1,5 @@
 import { constants } from 'node:buffer';
+import { JOINED, type PemBlock, readPemBlocks } from '../shared/pem-blocks.js';
 import { type CrlHead, readCrlHead, readCrlIssuer } from './crl.js';
 
 /** A list of a file that can't be used. */
@@ -17,9 +18,7 @@ export interface CrlFileContent {
   readonly unusable: readonly UnusableList[];
 }
 
-const BEGIN = '-----BEGIN X509 CRL-----';
-
-const block = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]+)-----END X509 CRL-----/g;
+const base64 = /^[A-Za-z0-9+/=\s]+$/;
 
 /** Reads a file in PEM or DER. Returns the reason if it is cut off, or if no list in it can be used. */
 export function readCrlFile(content: Buffer, maxSize: number): CrlFileContent | { readonly why: string } {
@@ -27,14 +26,9 @@ export function readCrlFile(content: Buffer, maxSize: number): CrlFileContent | 
   if (isPem && content.length > constants.MAX_STRING_LENGTH) {
     return { why: `in PEM it has more than ${constants.MAX_STRING_LENGTH} bytes` };
   }
-  const text = isPem ? content.toString('latin1') : undefined;
-  const lists =
-    text === undefined
-      ? [content]
-      : [...text.matchAll(block)].map(([, base64 = '']) => Buffer.from(base64, 'base64'));
-  const markers = text === undefined ? 1 : text.split(BEGIN).length - 1;
-  if (lists.length === 0 || lists.length !== markers || endsWithinBegin(text ?? '')) {
-    return { why: 'it holds no whole revocation list' };
+  const lists = isPem ? readPemLists(content.toString('latin1')) : [content];
+  if ('why' in lists) {
+    return lists;
   }
   const heads = new Map<CrlHead, number>();
   const unusable: UnusableList[] = [];
@@ -50,10 +44,20 @@ export function readCrlFile(content: Buffer, maxSize: number): CrlFileContent | 
   return heads.size === 0 && first !== undefined ? { why: first.why } : { heads, unusable };
 }
 
-/** Whether a text is cut off within the line that begins a list. */
-function endsWithinBegin(text: string): boolean {
-  const lastLine = text.slice(text.lastIndexOf('\n') + 1);
-  return lastLine !== '' && BEGIN.startsWith(lastLine);
+/** Returns the lists of a PEM text in DER, or the reason if it is cut off, or holds no list. */
+function readPemLists(text: string): readonly Buffer[] | { readonly why: string } {
+  const blocks = readPemBlocks(text);
+  if (blocks === 'joined') {
+    return { why: JOINED };
+  }
+  const bodies = blocks === 'cut' ? [] : blocks.filter(({ label }) => label === 'X509 CRL').map(bodyOf);
+  return bodies.length > 0 && bodies.every((body) => base64.test(body))
+    ? bodies.map((body) => Buffer.from(body, 'base64'))
+    : { why: 'it holds no whole revocation list' };
+}
+
+function bodyOf({ body }: PemBlock): string {
+  return body;
 }
 
 /** Lists that a message names. */

@@ -4,7 +4,8 @@ import { createSecureContext } from 'node:tls';
 import { ClientCertificate } from '../certificate/client-certificate.js';
 import { isTellable, TellableError } from '../errors.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
-import { headerName } from '../shared/option-rules.js';
+import { explainNoCertificates, headerName } from '../shared/option-rules.js';
+import { JOINED, readPemBlocks } from '../shared/pem-blocks.js';
 import { describeError } from '../shared/shown-error.js';
 import { createProofSigner, type ProofSigner } from '../testing/proof-signer.js';
 
@@ -57,6 +58,16 @@ export async function readContent(option: string, path: string): Promise<Buffer>
   }
 }
 
+/** Reads the certificates of the authorities that a connection of the doctor trusts. */
+export async function readTrustedAuthorities(file: string): Promise<Buffer> {
+  const content = await readContent('--ca', file);
+  const why = explainNoCertificates(content);
+  if (why !== undefined) {
+    throw new TellableError(`--ca: expected a file of PEM certificates, got ${describePath(file)}: ${why}`);
+  }
+  return content;
+}
+
 export async function readClaims(file: string): Promise<Record<string, unknown>> {
   const text = (await readContent('--claims', file)).toString();
   let claims: unknown;
@@ -106,9 +117,14 @@ const MAX_CHAIN = 20;
 /** Reads the certificate of a client, and the authorities between that follow it in the file. */
 export async function readChain(option: string, file: string): Promise<ClientCertificate> {
   const pem = (await readContent(option, file)).toString('latin1');
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  const blocks = readPemBlocks(pem);
+  if (typeof blocks === 'string') {
+    const why = blocks === 'joined' ? JOINED : 'it breaks off';
+    throw new TellableError(`${file} is no certificate in PEM (${why})`);
+  }
+  const certificates = blocks.filter(({ label }) => label === 'CERTIFICATE').slice(0, MAX_CHAIN);
   try {
-    const [first, ...others] = blocks.slice(0, MAX_CHAIN).map((block) => new X509Certificate(block).raw);
+    const [first, ...others] = certificates.map(({ whole }) => new X509Certificate(whole).raw);
     return new ClientCertificate(first ?? new X509Certificate(pem).raw, { intermediates: others });
   } catch (error) {
     throw new TellableError(`${file} is no certificate in PEM (${describeError(error)})`);

@@ -31,6 +31,7 @@ import {
   readContent,
   readPair,
   readProofSigner,
+  readTrustedAuthorities,
   UsageError,
   urlOf,
 } from './input.js';
@@ -235,7 +236,7 @@ const commands: Readonly<Record<string, Command>> = {
       ...(await readPair(requireOption(given, 'cert'), requireOption(given, 'key'))),
       ...(direct !== undefined && { direct: maskedUrl('direct', direct, around) }),
       ...(header !== undefined && { header: headerOf(header) }),
-      ...(ca !== undefined && { ca: await readContent('--ca', ca) }),
+      ...(ca !== undefined && { ca: await readTrustedAuthorities(ca) }),
       ...(token !== undefined && { token }),
     });
     return writeFindings(findings, given, around);
@@ -255,7 +256,7 @@ const commands: Readonly<Record<string, Command>> = {
         cert === undefined && key === undefined
           ? undefined
           : await readPair(requireOption(given, 'cert'), requireOption(given, 'key')),
-      ca: ca === undefined ? undefined : await readContent('--ca', ca),
+      ca: ca === undefined ? undefined : await readTrustedAuthorities(ca),
     });
     return writeFindings(findings, given, around);
   },
@@ -319,7 +320,7 @@ const commands: Readonly<Record<string, Command>> = {
     const token = await tokenOf(given, around);
     const page = {
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
-      ca: ca === undefined ? undefined : await readContent('--ca', ca),
+      ca: ca === undefined ? undefined : await readTrustedAuthorities(ca),
       identity:
         cert === undefined && key === undefined
           ? undefined
