@@ -240,17 +240,20 @@ export function createRequestAdmitter({
 
   /**
    * Refuses a token that ended since its request was accepted: the request may have waited for its body, or
-   * in another middleware. That a revocation may have been missed since then does not refuse the request.
+   * in another middleware. Refuses it too if its revocation may be among those that were received since then
+   * and forgotten, as there were too many. That revocations may have been missed since then, as while a
+   * channel was interrupted, does not refuse the request.
    */
   function refuseKnownEnd(authorization: Authorization): void {
     const tokenClaims = tokenClaimsOf(authorization);
     const presented = presentedOf(authorization);
     const turn = turnOf(authorization);
-    if (
-      revocations.lastReceivedTurn > turn &&
-      abortSignals.findRevokedSince(presented, tokenClaims, turn) === 'token_inactive'
-    ) {
-      throw new RequestRefused('token_inactive');
+    const code =
+      revocations.lastReceivedTurn > turn
+        ? abortSignals.findReceivedSince(presented, tokenClaims, turn)
+        : undefined;
+    if (code !== undefined) {
+      throw new RequestRefused(code);
     }
     checkExpiry(tokenClaims, settings.clockTolerance, Date.now() / 1000);
   }

@@ -34,6 +34,11 @@ export interface AuthorizationAbortSignalRegistry {
     tokenClaims: TokenClaims,
     sinceTurn: number,
   ): RevokedCode | undefined;
+  findReceivedSince(
+    presented: TokenOfRequest,
+    tokenClaims: TokenClaims,
+    sinceTurn: number,
+  ): RevokedCode | undefined;
 }
 
 /**

@@ -170,4 +170,28 @@ describe('a flood of revocations of one issuer', () => {
     watch(red, since);
     expect(heard).toEqual(['revocations_unknown']);
   });
+
+  it('is all that a request which waited is refused for, where what was missed does not count', () => {
+    const revocations = small();
+    const token = known(revocations, {});
+    const since = revocations.latestTurn;
+    revocations.markRestored();
+    expect(revocations.findRevokedSince(token, since)).toBe('revocations_unknown');
+    expect(revocations.findReceivedSince(token, since)).toBeUndefined();
+    flood(revocations, blue);
+    expect(revocations.findReceivedSince(token, since)).toBeUndefined();
+    flood(revocations, red, 1_000);
+    expect(revocations.findReceivedSince(token, since)).toBe('revocations_unknown');
+    expect(revocations.findReceivedSince(token, revocations.latestTurn)).toBeUndefined();
+    revocations.add(noticeOf({ subject: 'alice', issuer: red }));
+    expect(revocations.findReceivedSince(token, since)).toBe('token_inactive');
+  });
+
+  it('of each issuer has a request which waited refused', () => {
+    const revocations = small();
+    const token = known(revocations, {});
+    const since = revocations.latestTurn;
+    flood(revocations, undefined);
+    expect(revocations.findReceivedSince(token, since)).toBe('revocations_unknown');
+  });
 });

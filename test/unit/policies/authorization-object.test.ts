@@ -79,7 +79,12 @@ describe('is not accepted for the request:', () => {
     const presented = { req, token, hash: 'hash', server: {} };
     return new Class(tokenClaims, certificate, true, undefined, registry, presented, 1_000_000);
   }
-  const signals = { of: () => new AbortController().signal, follow: () => {}, findRevokedSince: () => {} };
+  const signals = {
+    of: () => new AbortController().signal,
+    follow: () => undefined,
+    findRevokedSince: () => undefined,
+    findReceivedSince: () => undefined,
+  };
   const own = () => authorization.constructor as unknown as Make;
 
   it.each<[string, () => unknown]>([

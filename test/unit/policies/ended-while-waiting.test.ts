@@ -134,6 +134,22 @@ describe.each(decisions)('%s, after the request has waited in another middleware
     expect(await outcomeAfter(pass)).toBe(expected);
   });
 
+  it('its revocation was received meanwhile, and forgotten in a flood of others', async () => {
+    vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    let after = '';
+    const outcome = await outcomeAfter(async (resourceServer) => {
+      await resourceServer.revoke({ subject: 'user-1' });
+      for (let i = 0; i < 100_000; i += 1) {
+        await resourceServer.revoke({ subject: `other-${i}` });
+      }
+      const later = requestWith('token');
+      const authorization = await resourceServer.authorize(later);
+      after = await outcomeOf(() => resourceServer.require(later, authorization, policy));
+    });
+    expect(outcome).toBe('revocations_unknown');
+    expect(after).toBe('admitted');
+  }, 30_000);
+
   const changes: [string, (req: NodeRequest) => void][] = [
     ['added a token to the URL', (req) => Object.assign(req, { url: '/?access_token=other' })],
     ['removed the Authorization header', clearHeaders],
@@ -238,6 +254,7 @@ describe('a request that was accepted before the channel of revocations was inte
     const authorization = await resourceServer.authorize(req);
     listener.interrupted();
     listener.restored();
+    await resourceServer.revoke({ subject: 'another-user' });
     expect(await outcomeOf(() => resourceServer.require(req, authorization, policy))).toBe(expected);
     expect(await outcomeOf(() => resourceServer.authorize(requestWith('token')))).toBe('admitted');
     await resourceServer.close();

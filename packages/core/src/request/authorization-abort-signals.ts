@@ -106,6 +106,20 @@ export class AuthorizationAbortSignals {
   }
 
   /**
+   * Returns why the token must not be accepted any more: a revocation that concerns it was received after the
+   * turn `sinceTurn`, or may have been received since then and forgotten. A revocation of this very token
+   * counts at any turn. Returns `undefined` if none of this is so. Revocations that were never received do
+   * not count.
+   */
+  findReceivedSince(
+    presented: TokenOfRequest,
+    tokenClaims: TokenClaims,
+    sinceTurn: number,
+  ): RevokedCode | undefined {
+    return this.#revocations.findReceivedSince(watchedOf(presented, tokenClaims), sinceTurn);
+  }
+
+  /**
    * Removes all timers and watchers. From now on a signal fires only for a token that has expired or was
    * revoked already.
    */

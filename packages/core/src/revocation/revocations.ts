@@ -356,13 +356,34 @@ export class Revocations {
     return this.#findRevokedSince(watched, revocationKeysOf(watched), sinceTurn);
   }
 
+  /**
+   * Returns why the token must not be accepted any more: a revocation that concerns it was received after the
+   * turn `sinceTurn`, or may be among those that were received since then and forgotten too early. A
+   * revocation of this very token counts at any turn. Returns `undefined` if none of this is so, even if the
+   * process was not connected for a while: revocations that it never received do not count here.
+   */
+  findReceivedSince(watched: Watched, sinceTurn: number): RevokedCode | undefined {
+    return this.#findReceivedSince(watched, revocationKeysOf(watched), sinceTurn);
+  }
+
   #findRevokedSince(watched: Watched, keys: ReadonlySet<string>, sinceTurn: number): RevokedCode | undefined {
+    const mayHaveMissed = this.#sync.ownAnswersVoidBeforeTurn > sinceTurn;
+    return (
+      this.#findReceivedSince(watched, keys, sinceTurn) ?? (mayHaveMissed ? 'revocations_unknown' : undefined)
+    );
+  }
+
+  #findReceivedSince(
+    watched: Watched,
+    keys: ReadonlySet<string>,
+    sinceTurn: number,
+  ): RevokedCode | undefined {
     const revocations = this.#revocationsAt(keys);
     if (revocations.some(({ isOfOneToken, turn }) => isOfOneToken || turn > sinceTurn)) {
       return 'token_inactive';
     }
     const isForgotten = this.#forgottenOf(watched.tokenClaims.issuer).some(({ turn }) => turn > sinceTurn);
-    return this.#sync.ownAnswersVoidBeforeTurn > sinceTurn || isForgotten ? 'revocations_unknown' : undefined;
+    return isForgotten ? 'revocations_unknown' : undefined;
   }
 
   /** What is remembered and was not read in the log. */

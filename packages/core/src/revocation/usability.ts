@@ -119,10 +119,11 @@ export interface UsabilityLimits {
 export type Usability = 'use' | 'outdated' | 'revoked' | 'wait' | 'may-be-revoked';
 
 /**
- * Decides whether what is known of a token may be used now. Four other places decide about
+ * Decides whether what is known of a token may be used now. Five other places decide about
  * revocations with less information: `Revocations.watch()` about requests that were accepted,
- * `findRevokedSince()` about requests that waited, `isTokenHashRevokedForAllIssuers()` about tokens of which
- * nothing is known, and `acceptsShared` about whether the shared cache is asked.
+ * `findRevokedSince()` and `findReceivedSince()` about requests that waited,
+ * `isTokenHashRevokedForAllIssuers()` about tokens of which nothing is known, and `acceptsShared` about
+ * whether the shared cache is asked.
  *
  * @param now by the monotonic clock, in milliseconds
  * @param forgotten forgotten revocations that may have concerned the token
