@@ -35,10 +35,33 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   revocation: ['cache/*', 'memories/revocations', 'observe/revocations', 'request/revocation-request'],
   confirmation: ['binding/*', 'dpop/*'],
   dpop: ['dpop/*'],
-  root: ['answers/*', 'binding/*', 'policies/registered-claims', 'cache/usability', 'outage/limited-http'],
+  root: [
+    'answers/*',
+    'authorization-servers/ready-revocations',
+    'binding/*',
+    'cache/{usability,long-cached-revocation}',
+    'certificate/{route-certificate,other-copy}',
+    'chain/{revoked-while-waiting,requests-without-certificate,checked-again}',
+    'dpop/{accepted-requests,checked-again,dpop-check,indistinct-clients,reported-type}',
+    'fapi/*',
+    'fleet/*',
+    'ground/*',
+    'handlers/*',
+    'introspection/*',
+    'issuers/*',
+    'memories/close',
+    'observe/{dpop-hints,explanation,failing-observers}',
+    'outage/{limited-http,flood-guard,refreshes,stale-answers}',
+    'policies/{awaited-policies,ended-while-waiting,own-authorization,registered-claims,requirements}',
+    'policies/route-clock-tolerance',
+    'proxies/proxy-recognition',
+    'request/untouched-headers',
+    'streams/*',
+  ],
 };
 const { MUTATED_FOLDER: folder } = process.env;
-const slow = /near-misses|decoders|xfcc|places|memories|causes|numeric|observe.revocations|thumbprint-claim/;
+const slow =
+  /near-misses|decoders|xfcc|places|memories|causes|numeric|observe.revocations|thumbprint-claim|user-functions/;
 
 /**
  * Runs the files that bear the name of the folder first, and the slowest last: the first test that

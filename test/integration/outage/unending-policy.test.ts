@@ -1,12 +1,12 @@
 // A policy of the user may never settle: the request is answered, and nothing of the resource server waits for it.
 import { createServer, type Server } from 'node:http';
+import type * as core from '@mtls-bound/core';
 import type { ProblemEvent, RoutePolicy } from '@mtls-bound/core';
-import * as core from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createApi, frameworks } from '../../support/apis.js';
 import { close, listen } from '../../support/loopback.js';
-import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
+import { boundClaims, optionsOver, pretendServer } from '../../support/pretend-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 
 let kit: TestKit;
@@ -62,34 +62,4 @@ describe.each(frameworks)('%s', (framework) => {
       );
     },
   );
-});
-
-it('policies that never settle take no place of a client, no place of an exchange, and do not hold close()', async () => {
-  const server = core.createResourceServer(
-    options({ http: { maxConcurrent: 4, maxQueued: 0 }, floodGuard: { allowance: 1 } }),
-  );
-  for (const token of ['a', 'b', 'c', 'd', 'e']) {
-    const req = requestWith(token);
-    const granted = await server.authorize(req);
-    void server.require(req, granted, async ({ introspect }) => {
-      await introspect();
-      await never();
-    });
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  const req = requestWith('f');
-  expect((await server.authorize(req))?.subject).toBe('user-1');
-  await server.close();
-});
-
-it('a policy that settles leaves no timer', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  const server = core.createResourceServer(options());
-  const req = requestWith('token');
-  const granted = await server.authorize(req);
-  expect(server.isOwnAuthorization(req, await server.require(req, granted, async () => undefined))).toBe(
-    true,
-  );
-  expect(vi.getTimerCount()).toBe(0);
-  await server.close();
 });

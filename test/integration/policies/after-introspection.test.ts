@@ -1,11 +1,5 @@
 // requireActive() asks the authorization server, and what it says then is what the rest of the request is judged by.
-import {
-  activeTokenPolicy,
-  createResourceServer,
-  RequestRefused,
-  type RoutePolicy,
-  scopesPolicy,
-} from '@mtls-bound/core';
+import { RequestRefused, type RoutePolicy } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
@@ -16,13 +10,7 @@ import Koa2 from 'koa2';
 import request from 'supertest';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Listener } from '../../support/apis.js';
-import {
-  boundClaims,
-  optionsOver,
-  outcomeOf,
-  pretendServer,
-  requestWith,
-} from '../../support/pretend-server.js';
+import { boundClaims, optionsOver, pretendServer } from '../../support/pretend-server.js';
 
 let kit: TestKit;
 let claims: object;
@@ -163,35 +151,5 @@ describe.each(Object.entries(apps))('%s', (_name, start) => {
       body: 'insufficient_scope',
     });
     await new Promise(setImmediate);
-  });
-});
-
-describe('a resource server, asked again with the Authorization from before the introspection', () => {
-  it('judges by what the authorization server said since', async () => {
-    const server = createResourceServer(options());
-    await server.authorize(requestWith('token'));
-    claims = good({ scope: 'accounts:read' });
-    const req = requestWith('token');
-    const before = await server.authorize(req);
-    const fresh = await server.require(req, before, activeTokenPolicy);
-    expect([before?.scopes, fresh.scopes]).toEqual([['payments:write'], ['accounts:read']]);
-    const outcomeFor = (scope: string) => outcomeOf(() => server.require(req, before, scopesPolicy([scope])));
-    expect(await outcomeFor('payments:write')).toBe('scope_insufficient');
-    expect(await outcomeFor('accounts:read')).toBe('admitted');
-    expect(server.require(req, before, () => undefined)).toBe(fresh);
-  });
-
-  it('judges by the last of several introspections, also of two at once', async () => {
-    const server = createResourceServer(options());
-    const req = requestWith('token');
-    const first = await server.authorize(req);
-    await Promise.all([
-      server.require(req, first, activeTokenPolicy),
-      server.require(req, first, activeTokenPolicy),
-    ]);
-    claims = good({ scope: 'accounts:read' });
-    const last = await server.require(req, first, activeTokenPolicy);
-    expect(last.scopes).toEqual(['accounts:read']);
-    expect(server.require(req, first, () => undefined)).toBe(last);
   });
 });

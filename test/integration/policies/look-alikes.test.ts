@@ -1,11 +1,5 @@
 // A guard believes what mtlsBound() let this request in with, and nothing that looks like it.
-import {
-  type Authorization,
-  createResourceServer,
-  type NodeRequest,
-  type ResourceServer,
-  type ResourceServerOptions,
-} from '@mtls-bound/core';
+import { type Authorization, createResourceServer, type ResourceServerOptions } from '@mtls-bound/core';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
 import express from 'express';
 import * as expressMtls from 'express-mtls';
@@ -14,23 +8,11 @@ import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import Koa2 from 'koa2';
 import request from 'supertest';
-import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Listener } from '../../support/apis.js';
-import {
-  boundClaims,
-  optionsOver,
-  outcomeOf,
-  pretendServer,
-  requestWith,
-} from '../../support/pretend-server.js';
+import { boundClaims, optionsOver, pretendServer, requestWith } from '../../support/pretend-server.js';
 
 let kit: TestKit;
-let server: ResourceServer;
-let req: NodeRequest;
-beforeEach(() => {
-  server = createResourceServer(options());
-  req = requestWith('token');
-});
 /** What other resource servers made: one of this copy of the packages, one of another. */
 let ofAnotherServer: unknown;
 let ofAnotherCopy: unknown;
@@ -185,20 +167,4 @@ describe.each(Object.entries(apps))('%s', (_name, start) => {
       expect([status, text]).toEqual([200, 'handled']);
     });
   });
-});
-
-it.each<[string, () => Promise<unknown>]>([
-  [
-    'of another resource server, for the same request',
-    async () => createResourceServer(options()).authorize(req),
-  ],
-  ['of its own, for another request', async () => server.authorize(requestWith('token'))],
-  ['that is none', async () => undefined],
-])('a resource server confirms no Authorization %s', async (_title, given) => {
-  const authorization = await given();
-  expect(server.isOwnAuthorization(req, authorization)).toBe(false);
-  expect(await outcomeOf(() => server.requireOwnAuthorization(req, authorization))).toBe('internal_error');
-  expect(await outcomeOf(() => server.require(req, authorization, () => undefined))).toBe('internal_error');
-  const own = await server.authorize(req);
-  expect(server.requireOwnAuthorization(req, own)).toBe(own);
 });
