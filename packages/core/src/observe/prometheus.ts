@@ -9,7 +9,7 @@ export interface PrometheusClient<Registry extends PrometheusRegistry> {
   readonly register: Registry;
   readonly Counter: new (options: Metric<Registry>) => { inc(labels: Labels): void };
   readonly Gauge: new (
-    options: Metric<Registry> & { collect?: () => void },
+    options: Metric<Registry> & { aggregator: 'min' | 'max'; collect?: () => void },
   ) => { set(labels: Labels, value: number): void; reset(): void };
   readonly Histogram: new (
     options: Metric<Registry> & { buckets: number[] },
@@ -31,6 +31,13 @@ interface Metric<Registry> {
 }
 
 /**
+ * What a cluster shows of a gauge: the value of the worker that is worst off. A sum, prom-client's default,
+ * grows with the number of workers.
+ */
+const largest = { aggregator: 'max' } as const;
+const smallest = { aggregator: 'min' } as const;
+
+/**
  * Counts and times everything by prom-client: `mtls_bound_requests_total`,
  * `mtls_bound_route_refusals_total`, `mtls_bound_cache_lookups_total`,
  * `mtls_bound_introspection_duration_seconds`, `mtls_bound_breaker_open`,
@@ -38,7 +45,8 @@ interface Metric<Registry> {
  * `mtls_bound_revocations_lag_seconds`, `mtls_bound_revocations_heartbeat_age_seconds`,
  * `mtls_bound_client_certificates`, `mtls_bound_client_certificate_days_left`,
  * `mtls_bound_problems_total`. Labels are codes, issuers and transmitters, never anything of a
- * request. Gives what ends it and takes the metrics out of the registry.
+ * request. In a cluster, prom-client's `AggregatorRegistry` adds the counts of the workers, and shows of each
+ * gauge the worst value of a worker. Gives what ends it and takes the metrics out of the registry.
  *
  * @param registry the registry to use; by default prom-client's own
  * @example
@@ -71,13 +79,14 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
   );
   const lookups = new Counter(metric('cache_lookups_total', 'Looks at what is known of a token', 'result'));
   const problems = new Counter(metric('problems_total', 'Problems that an operator must solve', 'code'));
-  const open = new Gauge(
-    metric(
+  const open = new Gauge({
+    ...metric(
       'breaker_open',
       'Endpoints of authorization servers and Shared Signals transmitters whose circuit breaker is open',
       'issuer',
     ),
-  );
+    ...largest,
+  });
   const duration = new Histogram({
     ...metric('introspection_duration_seconds', 'Questions to an authorization server', 'issuer', 'outcome'),
     buckets: [...durationBuckets],
@@ -92,6 +101,7 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
   const syncGauge = (name: string, help: string, of: 'unsynced' | 'lag' | 'heartbeatAge'): void => {
     const gauge = new Gauge({
       ...metric(`revocations_${name}`, help, 'from'),
+      ...largest,
       collect() {
         gauge.reset();
         for (const { from, ...totals } of revocationSyncTotals()) {
@@ -115,6 +125,7 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
       'Whole days until the next certificate of a client expires',
       'issuer',
     ),
+    ...smallest,
     collect() {
       daysLeft.reset();
       for (const totals of expiryTotals()) {
@@ -126,6 +137,8 @@ export function observeByPrometheus<Registry extends PrometheusRegistry>(
   });
   const certificates = new Gauge({
     ...metric('client_certificates', 'Clients, by when their certificate expires', 'issuer', 'expiry'),
+    // Workers share most of their clients.
+    ...largest,
     collect() {
       certificates.reset();
       for (const { issuer, clients } of expiryTotals()) {
