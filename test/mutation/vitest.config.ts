@@ -27,7 +27,7 @@ const tests: Readonly<Record<string, readonly string[]>> = {
   'certificate-policy': [
     'certificate-policy/*',
     'certificate/{names,route-certificate,other-copy}',
-    'policies/route-clock-tolerance',
+    'policies/{registered-claims,requirements,route-clock-tolerance}',
     'observe/chain-hints',
     'memories/certificates',
   ],
@@ -40,28 +40,30 @@ const tests: Readonly<Record<string, readonly string[]>> = {
     'authorization-servers/ready-revocations',
     'binding/*',
     'cache/{usability,long-cached-revocation}',
-    'certificate/{route-certificate,other-copy}',
+    'certificate/{own-source,route-certificate,other-copy}',
     'chain/{revoked-while-waiting,requests-without-certificate,checked-again}',
     'dpop/{accepted-requests,checked-again,dpop-check,indistinct-clients,reported-type}',
     'fapi/*',
     'fleet/*',
-    'ground/*',
-    'handlers/*',
+    'handlers/told',
     'introspection/*',
     'issuers/*',
     'memories/close',
     'observe/{dpop-hints,explanation,failing-observers}',
-    'outage/{limited-http,flood-guard,refreshes,stale-answers}',
-    'policies/{awaited-policies,ended-while-waiting,own-authorization,registered-claims,requirements}',
-    'policies/route-clock-tolerance',
+    'outage/{limited-http,flood-guard,stale-answers}',
+    'policies/{authorization-object,awaited-policies,ended-while-waiting,own-authorization}',
+    'policies/{registered-claims,requirements,route-clock-tolerance}',
     'proxies/proxy-recognition',
     'request/untouched-headers',
     'streams/*',
   ],
 };
 const { MUTATED_FOLDER: folder } = process.env;
+/** The tests of the files at the root of core: they are in several folders. */
+const ofRoot =
+  /accepted-requests|awaited-policies|own-authorization|authorization-object|own-source|told|ended-while-waiting/;
 const slow =
-  /near-misses|decoders|xfcc|places|memories|causes|numeric|observe.revocations|thumbprint-claim|user-functions/;
+  /near-misses|decoders|xfcc|places|memories|causes|numeric|observe.revocations|thumbprint-claim|stale-answers/;
 
 /**
  * Runs the files that bear the name of the folder first, and the slowest last: the first test that
@@ -69,8 +71,10 @@ const slow =
  */
 class LikeliestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLikely = (path: string): boolean =>
+      folder === 'root' ? ofRoot.test(path) : path.includes(`/unit/${folder}/`);
     const rank = ({ moduleId }: TestSpecification): number =>
-      slow.test(moduleId) ? 2 : moduleId.includes(`/unit/${folder}/`) ? 0 : 1;
+      slow.test(moduleId) ? 2 : isLikely(moduleId) ? 0 : 1;
     return files.toSorted((a, b) => rank(a) - rank(b));
   }
 }
