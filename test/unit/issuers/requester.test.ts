@@ -5,11 +5,12 @@ import {
   introspection,
   type RequesterFacts,
   RequestRefused,
+  type ResourceServerOptions,
   readTokenClaims,
   type TokenReader,
   type TokenSource,
 } from '@mtls-bound/core';
-import { expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { setInteraction } from '../../../packages/core/src/shared/interaction-id.js';
 import {
   boundClaims,
@@ -44,6 +45,37 @@ it('a reader gets the token and the requester', async () => {
   expect(await outcomeOf(() => resourceServer.authorize(requestOf('t')))).toBe('admitted');
   const requester: RequesterFacts = { interactionId: id, countingKeys: [alice.thumbprint] };
   expect(read.mock.calls).toEqual([['t', requester]]);
+});
+
+describe('what a client is counted by', () => {
+  const without = ['without certificate and address'];
+  it.each<[string, ResourceServerOptions['floodGuard'], ClientCertificate | undefined, string[]]>([
+    ['its certificate and its address', {}, alice, [alice.thumbprint, '127.0.0.1']],
+    ["its certificate, if the address is not the client's", { address: false }, alice, [alice.thumbprint]],
+    ['its address, without certificate', {}, undefined, ['127.0.0.1']],
+    ['what all unidentified clients share', { address: false }, undefined, without],
+    ['its certificate, if no flood guard is set', false, alice, [alice.thumbprint]],
+    ['what all unidentified clients share, if no flood guard is set', false, undefined, without],
+    ['its certificate, if it is exempt', { exempt: () => true }, alice, [alice.thumbprint]],
+    ['what all unidentified clients share, if it is exempt', { exempt: () => true }, undefined, without],
+  ])('is %s', async (_title, floodGuard, certificate, expected) => {
+    const read = vi.fn<TokenReader>(async () =>
+      readTokenClaims({ ...boundClaims(alice), active: undefined, cnf: undefined }, 'https://as.example.com'),
+    );
+    const source = Object.assign(() => certificate, { fromConnection: true });
+    const options = { tokens: () => read, binding: 'when-bound', certificate: source } as const;
+    const resourceServer = createResourceServer(
+      optionsOver(
+        pretendServer(() => ({})),
+        undefined,
+        { ...options, ...(floodGuard !== undefined && { floodGuard }) },
+      ),
+    );
+    expect(await outcomeOf(() => resourceServer.authorize(requestOf('t')))).toBe('admitted');
+    const [[, requester] = []] = read.mock.calls;
+    expect(requester).toEqual({ interactionId: id, countingKeys: expected });
+    expect(Object.isFrozen(requester)).toBe(true);
+  });
 });
 
 it('introspection() that another source wraps sends the interaction id that it was given', async () => {
