@@ -12,6 +12,7 @@ import {
   type OpenedCrl,
 } from '../../../packages/core/src/certificate-status/crl-files.js';
 import type { PathCertificate } from '../../../packages/core/src/chain/path-certificate.js';
+import { stallFiles } from '../../support/stalled-files.js';
 import {
   bits,
   commonName,
@@ -505,6 +506,54 @@ describe('the lists of files', () => {
         const message = `${paths[0]}: 1 of 2 lists can not be used: list 2: it is not a revocation list in DER`;
         expect(failures).toEqual([message, message]);
         files.close();
+      });
+    });
+
+    it('stay while the files stall, which is reported, and are replaced by what is read late', async () => {
+      await withFiles([writeList(authority), writeList(second)], async (paths) => {
+        vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+        const { files, failures, changes } = filesAt(paths);
+        await files.open(authority.certificate);
+        const { lists } = files.listsOf(authority.certificate);
+        const { count } = changes;
+        using stalled = stallFiles();
+        writeFileSync(paths[0] as string, nextOf(authority, { revoked: [[7]] }));
+        await vi.advanceTimersByTimeAsync(9_900);
+        expect([failures, stalled.waiting()]).toEqual([[], 1]);
+        await vi.advanceTimersByTimeAsync(200);
+        const kept = `${paths[0]} can not be read again, the lists read before are still used`;
+        expect(failures).toEqual([`${kept}: no answer within 5 s`]);
+        // No further reading begins.
+        await vi.advanceTimersByTimeAsync(5_000);
+        expect(failures.slice(1)).toEqual([`${kept}: an earlier reading has not ended`]);
+        expect(stalled.waiting()).toBe(1);
+        expect([files.listsOf(authority.certificate).lists, changes.count]).toEqual([lists, count]);
+
+        stalled.release();
+        await vi.waitFor(() => expect(changes.count).toBeGreaterThan(count));
+        expect(files.listsOf(authority.certificate).lists).not.toBe(lists);
+        const { count: countThen } = changes;
+        await replace(paths[1] as string, nextOf(second, {}), () => changes.count > countThen);
+        expect(failures).toHaveLength(2);
+        files.close();
+      });
+    });
+
+    it('are left alone after close(), also by a reading that ends late', async () => {
+      await withFiles([writeList(authority)], async (paths) => {
+        vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+        const { files, failures, changes } = filesAt(paths);
+        await files.open(authority.certificate);
+        const { count } = changes;
+        using stalled = stallFiles();
+        writeFileSync(paths[0] as string, nextOf(authority, { revoked: [[7]] }));
+        await vi.advanceTimersByTimeAsync(5_100);
+        expect(stalled.waiting()).toBe(1);
+        files.close();
+        await vi.advanceTimersByTimeAsync(20_000);
+        stalled.release();
+        await vi.advanceTimersByTimeAsync(20_000);
+        expect([failures, changes.count]).toEqual([[], count]);
       });
     });
 

@@ -7,9 +7,12 @@ import { x509 } from '../certificate/lazy-x509.js';
 import { comparableKey } from '../chain/comparable-key.js';
 import { explainUnacceptedIssuerKey } from '../chain/key-rules.js';
 import type { PathCertificate } from '../chain/path-certificate.js';
+import { isTellable } from '../errors.js';
 import { describePath, explainFileError } from '../shared/file-error.js';
 import { describeFileState, readFileStates } from '../shared/file-state.js';
 import { createMismatch } from '../shared/option-errors.js';
+import { describeError } from '../shared/shown-error.js';
+import { SingleReading } from '../shared/single-reading.js';
 import { authorityKeyOf } from './authority-key.js';
 import { type Crl, type CrlHead, openCrl, type UnusableCrl } from './crl.js';
 import { type CrlFileContent, describeUnusable, readCrlFile } from './crl-file-content.js';
@@ -18,6 +21,9 @@ import { findKeptBeyondLimits, type KnownLists, type ListsOfFile } from './kept-
 
 /** Seconds between two looks at the files. */
 const LOOK_INTERVAL = 5;
+
+/** Seconds that the files may take. Requests do not wait for them: the lists read before are used. */
+const TIMEOUT = 5;
 
 /** Issuers whose lists are known, and the bytes of their certificates together. */
 const MAX_ISSUERS = 1_000;
@@ -81,10 +87,17 @@ export class CrlFiles {
     canBeUsed: (head) => this.#usable.has(head) && !this.#isFromFuture(head),
   };
   #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+  readonly #reading = new SingleReading();
+  /** The file that is looked at; all of them while none is. */
+  #pathAtHand: string;
+  /** Settles when what was read last is used. */
+  #using: Promise<void> = Promise.resolve();
 
   /** Reads the files. Throws `ConfigurationError` for a file that can't be read, or that holds no list. */
   constructor(rules: CrlFileRules) {
     this.#rules = rules;
+    this.#pathAtHand = rules.paths.join(', ');
     this.#files = new Map(rules.paths.map((path) => [path, this.#readAtStart(path)]));
     this.#byName = new HeadsByName(this.#allHeads());
     this.#schedule();
@@ -121,8 +134,8 @@ export class CrlFiles {
 
   /** Looks at the files no more. */
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 
   async #openAll(issuer: PathCertificate): Promise<void> {
@@ -279,17 +292,56 @@ export class CrlFiles {
 
   #schedule(): void {
     this.#timer = setTimeout(() => {
-      void this.#look().finally(() => this.#timer !== undefined && this.#schedule());
+      void this.#look().finally(() => this.#isClosed || this.#schedule());
     }, LOOK_INTERVAL * 1_000);
     this.#timer.unref();
   }
 
   async #look(): Promise<void> {
+    // A reading that was given up may have ended since.
+    await this.#using;
+    try {
+      await this.#reading.run(TIMEOUT, async () => {
+        const read = await this.#readChanged();
+        if (!this.#isClosed) {
+          this.#using = this.#useChanged(read);
+        }
+      });
+    } catch (error) {
+      if (!this.#isClosed) {
+        this.#reportKept(this.#pathAtHand, isTellable(error) ? error.message : describeError(error));
+      }
+    }
+    await this.#using;
+  }
+
+  /** Reads the files that have changed, one after the other. */
+  async #readChanged(): Promise<readonly ChangedFile[]> {
+    const read: ChangedFile[] = [];
+    for (const path of this.#rules.paths) {
+      this.#pathAtHand = path;
+      const state = await readFileStates(path);
+      if (state !== this.#states.get(path)) {
+        read.push({ path, state, content: await this.#readAgain(path) });
+      }
+    }
+    this.#pathAtHand = this.#rules.paths.join(', ');
+    return read;
+  }
+
+  async #readAgain(path: string): Promise<ChangedFile['content']> {
+    try {
+      return readCrlFile(await readFile(path), this.#rules.maxSize);
+    } catch (error) {
+      return { why: explainFileError(error) };
+    }
+  }
+
+  async #useChanged(files: readonly ChangedFile[]): Promise<void> {
     const changed: CrlHead[] = [];
     const readPaths: string[] = [];
-    for (const path of this.#rules.paths) {
-      const state = await readFileStates(path);
-      const changedHere = state === this.#states.get(path) ? undefined : await this.#readAgain(path);
+    for (const { path, state, content } of files) {
+      const changedHere = await this.#replace(path, content);
       if (changedHere !== undefined) {
         changed.push(...changedHere);
         readPaths.push(path);
@@ -341,18 +393,20 @@ export class CrlFiles {
     return openedAgain;
   }
 
-  /** Returns the lists that came and those that went; `undefined` if the file can't be read again. */
-  async #readAgain(path: string): Promise<readonly CrlHead[] | undefined> {
-    let read: ReturnType<typeof readCrlFile>;
+  #reportKept(path: string, why: string): void {
+    this.#rules.onFailure(`${path} can not be read again, the lists read before are still used: ${why}`);
+  }
+
+  /** Returns the lists that came and those that went; `undefined` if what was read can't be used. */
+  async #replace(path: string, content: ChangedFile['content']): Promise<readonly CrlHead[] | undefined> {
+    let read = content;
     try {
-      read = readCrlFile(await readFile(path), this.#rules.maxSize);
       await x509.load();
     } catch (error) {
       read = { why: explainFileError(error) };
     }
     if ('why' in read) {
-      const { why } = read;
-      this.#rules.onFailure(`${path} can not be read again, the lists read before are still used: ${why}`);
+      this.#reportKept(path, read.why);
       return undefined;
     }
     const { heads: inFile = new Map(), kept: keptBefore = [] } = this.#files.get(path) ?? {};
@@ -422,6 +476,13 @@ function keepKnown(heads: CrlFileContent['heads'], before: readonly CrlHead[]): 
       return [earlier !== undefined && isSameBytes(earlier.der, head.der) ? earlier : head, number];
     }),
   );
+}
+
+/** A file that has changed, and what it holds now. */
+interface ChangedFile {
+  readonly path: string;
+  readonly state: string;
+  readonly content: ReturnType<typeof readCrlFile>;
 }
 
 /** The lists of one issuer. */
