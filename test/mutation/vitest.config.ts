@@ -50,7 +50,7 @@ const tests: Readonly<Record<string, readonly string[]>> = {
     'issuers/*',
     'memories/close',
     'observe/{dpop-hints,explanation,failing-observers,request-events}',
-    'outage/{limited-http,flood-guard,stale-answers}',
+    'outage/{counted-requests,limited-http,flood-guard,stale-answers}',
     'policies/{authorization-object,awaited-policies,ended-while-waiting,own-authorization}',
     'policies/{registered-claims,requirements,route-clock-tolerance}',
     'proxies/proxy-recognition',
@@ -61,7 +61,7 @@ const tests: Readonly<Record<string, readonly string[]>> = {
 const { MUTATED_FOLDER: folder } = process.env;
 /** The tests of the files at the root of core: they are in several folders. */
 const ofRoot =
-  /accepted-requests|awaited-policies|own-authorization|authorization-object|own-source|request-events|told|ended-while-waiting/;
+  /accepted-requests|awaited-policies|own-authorization|authorization-object|own-source|request-events|counted-requests|told|ended-while-waiting/;
 const slow =
   /near-misses|decoders|xfcc|places|memories|causes|numeric|observe.revocations|thumbprint-claim|stale-answers/;
 
