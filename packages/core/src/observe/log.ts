@@ -1,11 +1,23 @@
 import { onlyArgument } from '../shared/call-arguments.js';
+import { createMismatch } from '../shared/option-errors.js';
 import { requireMethods } from '../shared/option-rules.js';
 import type { RefusedEvent } from './events.js';
 import { ProblemLines } from './problem-lines.js';
 import { observeEvents } from './subscription.js';
 
 /**
- * The methods that this library calls of pino, or of any logger that takes an object and a text.
+ * The methods that this library calls of a logger that takes the fields of a line, then its text: pino,
+ * bunyan, Fastify's `log`, log4js or `console`. winston takes the text first: pass it behind a wrapper.
+ *
+ * @example
+ * import winston from 'winston';
+ *
+ * const logger = winston.createLogger({ transports: [new winston.transports.Console()] });
+ * observeByLog({
+ *   info: (fields, text) => logger.info(text, fields),
+ *   warn: (fields, text) => logger.warn(text, fields),
+ *   error: (fields, text) => logger.error(text, fields),
+ * });
  */
 export interface Logger {
   info(fields: object, message: string): void;
@@ -49,7 +61,8 @@ export const redactedPaths: readonly string[] = Object.freeze([
  * (warning) and problems (error). Of the problems of one code the first is a line at once. Further
  * ones are a line a minute, with the newest message and their `count`. No line holds a token or a
  * secret. The `detail` of a refusal may name `iss`, `aud` and `token_type` of a token, without what
- * may hold credentials in a URL. Returns a function that ends it.
+ * may hold credentials in a URL. Returns a function that ends it. Throws `ConfigurationError` for a logger
+ * of winston, which would lose the text of each line: see `Logger`.
  *
  * @example
  * observeByLog(pino({ redact: [...redactedPaths, 'req.headers["x-proxy-secret"]'] }));
@@ -58,6 +71,7 @@ export function observeByLog(logger: Logger): () => void;
 export function observeByLog(...args: [logger: Logger]): () => void {
   const logger = onlyArgument('observeByLog()', args, 'one logger');
   requireMethods('observeByLog()', logger, ['info', 'warn', 'error']);
+  refuseTextFirst(logger);
   const problems = new ProblemLines((fields, message) => logger.error(fields, message));
   const stop = observeEvents({
     refused: (event) => {
@@ -102,6 +116,23 @@ export function observeByLog(...args: [logger: Logger]): () => void {
     problems.end();
   };
 }
+
+/**
+ * Throws `ConfigurationError` for a logger of winston, or the module itself: given fields first, its lines
+ * read `[object Object]`.
+ */
+function refuseTextFirst(logger: object): void {
+  if (['configure', 'transports', 'exceptions'].every((member) => member in logger)) {
+    throw createMismatch(
+      'observeByLog()',
+      'a logger that takes the fields, then the text',
+      'a logger of winston, which takes the text first',
+      `; pass { ${['info', 'warn', 'error'].map(wrapped).join(', ')} }`,
+    );
+  }
+}
+
+const wrapped = (level: string): string => `${level}: (fields, text) => logger.${level}(text, fields)`;
 
 /** The outcomes of a Security Event Token that revoked nothing though it may have to. */
 const unactedOutcomes: ReadonlySet<string> = new Set(['not_revoked', 'refused', 'failed']);
