@@ -2,6 +2,7 @@
 // What one client causes by other tokens never makes it so.
 import { ClientCertificate, createResourceServer, type ResourceServerOptions } from '@mtls-bound/core';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { audience } from '../../support/audience.js';
 import {
   boundClaims,
   gate,
@@ -137,5 +138,77 @@ describe('while the authorization server is down', () => {
     // Five failures about known tokens open the breaker for them.
     expect(server.asked.slice(asked)).toEqual(known.slice(0, 5));
     expect(await Promise.all(known.map(send))).toEqual(Array(30).fill('admitted'));
+  });
+});
+
+describe("with selectIssuer: 'in-order'", () => {
+  const token = 'a-token-of-blue';
+
+  /** An API that asks red, then blue. Each is down, or calls the token active or not. */
+  function inOrder(more: ResourceServerOptions = {}) {
+    const states = { red: 'inactive', blue: 'active' };
+    const answer = (name: 'red' | 'blue') => () => {
+      if (states[name] === 'down') {
+        return new Response('', { status: 502 });
+      }
+      return states[name] === 'active' ? boundClaims(alice, { exp: 4_000_000_000 }) : { active: false };
+    };
+    const issuers = (['red', 'blue'] as const).map((name) => {
+      const { issuer, fetch } = pretendServer(answer(name), `https://${name}.example.com`);
+      return { issuer, clientId: 'api', clientSecret: 'a-client-secret', audience, http: { fetch } };
+    });
+    const resourceServer = createResourceServer({
+      issuers,
+      selectIssuer: 'in-order',
+      certificate: () => alice,
+      cache: { maxAge: 60, staleIfError: 3_600, refreshAhead: 0, rejectionMaxAge: 0 },
+      ...more,
+    });
+    const authorize = () => resourceServer.authorize(requestWith(token));
+    const age = () => vi.setSystemTime(Date.now() + 61_000);
+    return { states, authorize, send: () => outcomeOf(authorize), age };
+  }
+
+  it('a token that its issuer calls inactive is refused while another issuer is down', async () => {
+    const { states, send, age } = inOrder();
+    expect(await send()).toBe('admitted');
+    age();
+    Object.assign(states, { red: 'down', blue: 'inactive' });
+    expect(await send()).toBe('authorization_server_failed');
+    // The answer has ended: no later trouble of its issuer lets it be used.
+    Object.assign(states, { red: 'inactive', blue: 'down' });
+    expect(await send()).toBe('authorization_server_failed');
+    Object.assign(states, { red: 'inactive', blue: 'inactive' });
+    expect(await send()).toBe('token_inactive');
+  });
+
+  it('a fresh answer ends too when a refresh learns that its issuer calls the token inactive', async () => {
+    const cache = { maxAge: 60, staleIfError: 3_600, refreshAhead: 20, rejectionMaxAge: 0 };
+    const { states, send } = inOrder({ cache });
+    expect(await send()).toBe('admitted');
+    vi.setSystemTime(Date.now() + 50_000);
+    Object.assign(states, { red: 'down', blue: 'inactive' });
+    expect(await send()).toBe('admitted');
+    await vi.waitFor(async () => expect(await send()).toBe('authorization_server_failed'));
+  });
+
+  it.each(['inactive', 'down'])(
+    'a token is accepted while its issuer is down and the other is %s',
+    async (red) => {
+      const { states, send, age } = inOrder();
+      expect(await send()).toBe('admitted');
+      age();
+      Object.assign(states, { red, blue: 'down' });
+      expect(await send()).toBe('admitted');
+    },
+  );
+
+  it('a token that no answer is cached for gets the trouble of the first issuer', async () => {
+    const { states, authorize } = inOrder();
+    Object.assign(states, { red: 'down', blue: 'down' });
+    await expect(authorize()).rejects.toMatchObject({
+      code: 'authorization_server_failed',
+      detail: expect.stringContaining('https://red.example.com') as string,
+    });
   });
 });

@@ -22,7 +22,7 @@ import { createLimitedHttpClient, type RequestLimits, type SuspensionRules } fro
 import { createDiscovery, createStaticMetadata, type MetadataRules } from './metadata.js';
 import { issuerNamedIn } from './named-issuer.js';
 import type { RequesterFacts } from './requester.js';
-import type { TokenServer } from './token-server.js';
+import { type TokenServer, TroubleInOrder } from './token-server.js';
 
 /** An authorization server whose tokens are accepted. */
 export interface AcceptedIssuer {
@@ -226,7 +226,12 @@ export function createServerResolver(
     isIntrospected: ({ issuer }: TokenClaims) =>
       issuers.some(({ rules, read }) => rules.issuer === issuer && read.kind === 'introspection'),
     introspect: (token: string, { issuer }: TokenClaims, requester?: RequesterFacts) =>
-      issuers.find(({ rules }) => rules.issuer === issuer)?.read.introspect?.(token, requester),
+      issuers
+        .find(({ rules }) => rules.issuer === issuer)
+        ?.read.introspect?.(token, requester)
+        .catch((error: unknown) => {
+          throw new TroubleInOrder(new Map([[issuer, error]]));
+        }),
   };
   return (token, req) => {
     const named = issuerNamedIn(token);
@@ -267,27 +272,27 @@ function tokenServerOf({ read, sharedId }: AcceptedIssuer, id: string): TokenSer
 }
 
 /**
- * Asks one authorization server after the other until one knows the token. Rejects if none does and
- * one could not be asked.
+ * Asks one authorization server after the other until one knows the token. Rejects with `TroubleInOrder`
+ * if none does and one could not be asked.
  */
 async function askInOrder(
   issuers: readonly AcceptedIssuer[],
   token: string,
   requester: RequesterFacts | undefined,
 ): Promise<TokenAnswer> {
-  let trouble: unknown;
-  for (const { read } of issuers) {
+  const troubles = new Map<string, unknown>();
+  for (const { rules, read } of issuers) {
     try {
       const answer = await read(token, requester);
       if (typeof answer !== 'string') {
         return answer;
       }
     } catch (error) {
-      trouble ??= error;
+      troubles.set(rules.issuer, error);
     }
   }
-  if (trouble !== undefined) {
-    throw trouble;
+  if (troubles.size > 0) {
+    throw new TroubleInOrder(troubles);
   }
   return 'token_inactive';
 }

@@ -13,7 +13,10 @@ export interface TokenServer {
    * not shared.
    */
   readonly sharedId: string | undefined;
-  /** Reads the token, and asks the authorization server for the sake of `requester`. */
+  /**
+   * Reads the token, and asks the authorization server for the sake of `requester`. Rejects with
+   * `TroubleInOrder` if several servers were asked.
+   */
   readonly read: (token: string, requester?: RequesterFacts) => Promise<TokenAnswer>;
   /**
    * Whether `read` may ask the authorization server, rather than read what the token says of
@@ -39,4 +42,30 @@ export interface TokenServer {
     answer: TokenClaims,
     requester?: RequesterFacts,
   ) => Promise<TokenAnswer> | undefined;
+}
+
+/**
+ * Thrown if several authorization servers were asked about a token, none knows it, and one or more of them
+ * could not be asked. Each of the others answered that the token is not active.
+ */
+export class TroubleInOrder extends Error {
+  override readonly name = 'TroubleInOrder';
+  /** What was thrown for each issuer that could not be asked, in order. */
+  readonly troubles: ReadonlyMap<string, unknown>;
+
+  constructor(troubles: ReadonlyMap<string, unknown>) {
+    super('an authorization server could not be asked');
+    this.troubles = troubles;
+  }
+
+  /** Whether the server of this issuer could not be asked. */
+  isTroubled(issuer: string): boolean {
+    return this.troubles.has(issuer);
+  }
+
+  /** Returns what was thrown for this issuer, or else for the first one. */
+  troubleOf(issuer: string | undefined): unknown {
+    const [first] = this.troubles.values();
+    return issuer !== undefined && this.isTroubled(issuer) ? this.troubles.get(issuer) : first;
+  }
 }

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { RequesterFacts } from '../authorization-server/requester.js';
-import type { TokenServer } from '../authorization-server/token-server.js';
+import { type TokenServer, TroubleInOrder } from '../authorization-server/token-server.js';
 import { type RefusalCode, RequestRefused } from '../errors.js';
 import { publishCache } from '../observe/events.js';
 import type { DatedToken, Revocations } from '../revocation/revocations.js';
@@ -525,7 +525,7 @@ export class TokenCache {
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const turn = this.#revocations.nextTurn();
       const turnTime = performance.now();
-      const answer = await server.read(token, requester);
+      const answer = await this.#ask(reading, () => server.read(token, requester));
       if (typeof answer === 'string') {
         return answer;
       }
@@ -550,6 +550,27 @@ export class TokenCache {
       }
     }
     return 'token_inactive';
+  }
+
+  /**
+   * Throws the trouble of the issuer of the cached answer if several issuers were asked in order, because no
+   * other trouble lets that answer be used when it is too old. If that issuer said that the token is not
+   * active, the cached answer ends, whatever trouble another issuer has.
+   */
+  async #ask<Answer>(reading: Reading, ask: () => Promise<Answer>): Promise<Answer> {
+    try {
+      return await ask();
+    } catch (thrown) {
+      if (!(thrown instanceof TroubleInOrder)) {
+        throw thrown;
+      }
+      const issuer = this.#active.peek(reading.key)?.tokenClaims.issuer;
+      if (issuer !== undefined && !thrown.isTroubled(issuer)) {
+        this.#endAnswer(reading);
+        await this.#sharedCacheOf(reading.server)?.remove(sharedName(reading));
+      }
+      throw thrown.troubleOf(issuer);
+    }
   }
 
   /** Whether a revocation concerns a token that was introspected, by what it says of itself. */
@@ -591,7 +612,7 @@ export class TokenCache {
     const { token, server, key, requester } = reading;
     const turn = this.#revocations.nextTurn();
     const turnTime = performance.now();
-    const answer = await server.introspect?.(token, tokenClaims, requester);
+    const answer = await this.#ask(reading, async () => server.introspect?.(token, tokenClaims, requester));
     if (answer === undefined) {
       if (why === 'may-be-revoked') {
         return mayBeRevoked;
@@ -706,13 +727,17 @@ export class TokenCache {
     return isInTime && this.#revocations.usability(stale) === 'use';
   }
 
-  #keepRejection({ key, server }: Reading, rejection: TokenRejection): TokenRejection {
+  #endAnswer({ key, server }: Reading): void {
     this.#active.delete(key);
     if (server.readIntrospects) {
       this.#rejectionTimes.noteRejection(key);
     }
+  }
+
+  #keepRejection(reading: Reading, rejection: TokenRejection): TokenRejection {
+    this.#endAnswer(reading);
     const from = Date.now();
-    this.#rejections.set(key, { rejection, from, until: from + this.#rules.rejectionMaxAge * 1000 });
+    this.#rejections.set(reading.key, { rejection, from, until: from + this.#rules.rejectionMaxAge * 1000 });
     return rejection;
   }
 }
