@@ -138,7 +138,7 @@ describe('no location of NGINX sets a header without setting all of them', () =>
   const locations = (path: string): string[] =>
     [...read(path).matchAll(/^( *)location [^\n]*\n([\s\S]*?)^\1\}/gm)].map(([, , body = '']) => body);
   const complete = (body: string): boolean =>
-    ['CLIENT-CERT ', 'X-SSL-Client-Verify ', 'X-Proxy-Secret '].every((name) =>
+    ['CLIENT-CERT ', 'X-SSL-Client-Verify ', 'X-Proxy-Secret ', 'X-Forwarded-For '].every((name) =>
       new RegExp(`proxy_set_header +\\S*${name}`, 'i').test(body),
     );
 

@@ -5,4 +5,5 @@ az network application-gateway rewrite-rule create \
   --request-headers \
   'X-Client-Cert={var_client_certificate}' \
   'X-Client-Cert-Verification={var_client_certificate_verification}' \
-  'X-Proxy-Secret=change-this-secret'
+  'X-Proxy-Secret=change-this-secret' \
+  'X-Forwarded-For={var_client_ip}'
