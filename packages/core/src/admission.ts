@@ -125,9 +125,10 @@ export function createRequestAdmitter({
   ): Authorization | Promise<Authorization> {
     let certificate: ClientCertificate | undefined;
     let cached: TokenAnswer | undefined;
+    let hash: string | undefined;
     try {
       const { scheme, token } = credentials;
-      const hash = hashOf(token);
+      hash = hashOf(token);
       certificate = checks.certificateOf(req);
       const shown = scheme === 'DPoP' ? checks.readProof(req, hash) : undefined;
       if (certificate === undefined && shown === undefined && settings.binding === 'required') {
@@ -163,7 +164,7 @@ export function createRequestAdmitter({
         presented,
       );
     } catch (thrown) {
-      return publishAndThrow(thrown, certificate, req, factsAtRequest(cached));
+      return publishAndThrow(thrown, certificate, req, factsAtRequest(cached, hash));
     }
   }
 
@@ -185,7 +186,7 @@ export function createRequestAdmitter({
     shown: ShownProof | undefined,
     presented: TokenOfRequest,
   ): Promise<Authorization> {
-    const { req } = presented;
+    const { req, hash } = presented;
     let answer: TokenAnswer | undefined;
     try {
       const usable = await answering;
@@ -198,7 +199,7 @@ export function createRequestAdmitter({
       refuseEnded(accepted);
       return finish(accepted, req);
     } catch (thrown) {
-      return publishAndThrow(thrown, certificate, req, factsAtRequest(answer));
+      return publishAndThrow(thrown, certificate, req, factsAtRequest(answer, hash));
     }
   }
 
@@ -289,7 +290,7 @@ export function createRequestAdmitter({
   /** Waits until a store has recorded the proof of a request whose token is cached. */
   async function finishLater(
     proving: Promise<Authorization>,
-    { certificate, issuer, clientId }: Authorization,
+    authorization: Authorization,
     req: NodeRequest,
   ): Promise<Authorization> {
     try {
@@ -297,7 +298,8 @@ export function createRequestAdmitter({
       refuseEnded(accepted);
       return finish(accepted, req);
     } catch (thrown) {
-      return publishAndThrow(thrown, certificate, req, { stage: 'request', issuer, clientId });
+      const facts = factsAtRequest(tokenClaimsOf(authorization), presentedOf(authorization).hash);
+      return publishAndThrow(thrown, authorization.certificate, req, facts);
     }
   }
 
@@ -394,7 +396,7 @@ export function createRequestAdmitter({
     };
     const presented = { token, hash, server, thumbprint: certificate?.thumbprint, req };
     const usable = await lookup.read(presented, 'afresh');
-    const shown = dpop?.proofOf(req);
+    const shown = dpop?.proofOf(req, hash);
     // With `binding: 'report'` a request may have been accepted without its proof being used up.
     const proof = shown?.isUsedUp === true ? shown.proof : undefined;
     // The request may be checked again long after its first check.
@@ -423,7 +425,11 @@ export function createRequestAdmitter({
 
     require: checkPolicy,
 
-    nextNonce: (req) => (dpop?.proofOf(req) === undefined ? undefined : dpop.latestNonce()),
+    nextNonce: (req, authorization) =>
+      isAuthorizationOf(authorization, abortSignals, req) &&
+      dpop?.proofOf(req, presentedOf(authorization).hash) !== undefined
+        ? dpop.latestNonce()
+        : undefined,
   };
 }
 

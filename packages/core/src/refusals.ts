@@ -1,4 +1,4 @@
-import type { Authorization } from './authorization.js';
+import { type Authorization, presentedOf } from './authorization.js';
 import type { ClientCertificate } from './certificate/client-certificate.js';
 import type { DpopCheck } from './dpop/dpop-check.js';
 import { copyRefusal, type RequestRefused, toRefusal } from './errors.js';
@@ -13,8 +13,11 @@ import { recordRefusal } from './response/refusal-record.js';
 import { interactionOf } from './shared/interaction-id.js';
 import type { TokenAnswer } from './token/token-claims.js';
 
-/** What an event says of the token of a refused request. */
-export type RefusedTokenFacts = Pick<RefusedEvent, 'stage' | 'issuer' | 'clientId'>;
+/** What is known of the token of a refused request. */
+export interface RefusedTokenFacts extends Pick<RefusedEvent, 'stage' | 'issuer' | 'clientId'> {
+  /** `hashOf(token)`; undefined if no token could be read. */
+  readonly tokenHash: string | undefined;
+}
 
 /** Refuses the requests of one resource server: publishes why, and makes the answers. */
 export interface Refusals {
@@ -76,11 +79,11 @@ export function createRefusals(
   }
 
   return {
-    publishAndThrow(thrown, certificate, req, facts = unknownToken) {
+    publishAndThrow(thrown, certificate, req, { tokenHash, ...facts } = unknownToken) {
       const refusal = ownRefusal(thrown);
       const { thumbprint } = certificate ?? {};
       const explain = () => explainer.explain(refusal, certificate, req);
-      const keyThumbprint = dpop?.keyThumbprintOf(req);
+      const keyThumbprint = tokenHash === undefined ? undefined : dpop?.keyThumbprintOf(req, tokenHash);
       const interactionId = interactionOf(req);
       publishRefused({ refusal, ...facts, thumbprint, keyThumbprint, interactionId }, explain);
       if (settings.explain) {
@@ -111,21 +114,27 @@ export function createRefusals(
   };
 }
 
-const unknownToken: RefusedTokenFacts = { stage: 'request', issuer: undefined, clientId: undefined };
+const unknownToken: RefusedTokenFacts = {
+  stage: 'request',
+  issuer: undefined,
+  clientId: undefined,
+  tokenHash: undefined,
+};
 
-/** Returns what an event says of the token of a request that is refused before it is accepted. */
-export function factsAtRequest(answer: TokenAnswer | undefined): RefusedTokenFacts {
+/** Returns what is known of the token of a request that is refused before it is accepted. */
+export function factsAtRequest(
+  answer: TokenAnswer | undefined,
+  tokenHash: string | undefined,
+): RefusedTokenFacts {
   return answer === undefined || typeof answer === 'string'
-    ? unknownToken
-    : { stage: 'request', issuer: answer.issuer, clientId: answer.clientId };
+    ? { ...unknownToken, tokenHash }
+    : { stage: 'request', issuer: answer.issuer, clientId: answer.clientId, tokenHash };
 }
 
-/**
- * Returns what an event says of the token of a request that a route refuses after `mtlsBound()`
- * accepted it.
- */
-export function factsAtRoute({ issuer, clientId }: Authorization): RefusedTokenFacts {
-  return { stage: 'route', issuer, clientId };
+/** Returns what is known of the token of a request that a route refuses after `mtlsBound()` accepted it. */
+export function factsAtRoute(authorization: Authorization): RefusedTokenFacts {
+  const { issuer, clientId } = authorization;
+  return { stage: 'route', issuer, clientId, tokenHash: presentedOf(authorization).hash };
 }
 
 /** The refusals that belong to a request. */

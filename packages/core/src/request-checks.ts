@@ -3,6 +3,7 @@ import {
   type AuthorizationAbortSignalRegistry,
   copyAsUnbound,
   createAuthorization,
+  presentedOf,
   type TokenOfRequest,
 } from './authorization.js';
 import { type CertificateSource, ClientCertificate } from './certificate/client-certificate.js';
@@ -143,7 +144,7 @@ export function createRequestChecks(
     refusal: RequestRefused,
     { issuer, clientId }: Pick<TokenClaims, 'issuer' | 'clientId'>,
     certificate: ClientCertificate | undefined,
-    req: NodeRequest,
+    { req, hash }: TokenOfRequest,
   ) {
     if (reportedRequests.has(req)) {
       return;
@@ -151,7 +152,7 @@ export function createRequestChecks(
     reportedRequests.set(req, refusal.code);
     reported.set(refusal.code, (reported.get(refusal.code) ?? 0) + 1);
     const { thumbprint } = certificate ?? {};
-    const keyThumbprint = dpop?.keyThumbprintOf(req);
+    const keyThumbprint = dpop?.keyThumbprintOf(req, hash);
     const interactionId = interactionOf(req);
     publishReported(
       { refusal, stage: 'request', issuer, clientId, thumbprint, keyThumbprint, interactionId },
@@ -260,14 +261,19 @@ export function createRequestChecks(
         turn,
       );
       if (tolerated !== undefined) {
-        reportOnce(tolerated, answer, certificate, req);
+        reportOnce(tolerated, answer, certificate, presented);
       }
       return authorization;
     },
 
     useUp(proof, authorization, req) {
       const tolerate = (thrown: unknown): Authorization => {
-        reportOnce(refusalToReport(thrown), authorization, authorization.certificate, req);
+        reportOnce(
+          refusalToReport(thrown),
+          authorization,
+          authorization.certificate,
+          presentedOf(authorization),
+        );
         replayed.add(req);
         return copyAsUnbound(authorization);
       };

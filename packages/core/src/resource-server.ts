@@ -130,12 +130,12 @@ export interface ResourceServer {
    */
   close(): Promise<void>;
   /**
-   * Returns the nonce for the header `DPoP-Nonce` of the response (RFC 9449 §8.2) to a request whose
-   * proof was read. Undefined for any other request, and without `dpop.nonce`. Send `Cache-Control:
-   * no-store` with it: a client that stored the response would use the nonce again when it is too old.
-   * Whether the request was accepted is not looked at: call it for accepted requests alone.
+   * Returns the nonce for the header `DPoP-Nonce` of the response (RFC 9449 §8.2) to an accepted request
+   * that had a proof. `authorization` is what `authorize()` returned for the request. Returns `undefined`
+   * for any other request, and without `dpop.nonce`. Send `Cache-Control: no-store` with the nonce: a
+   * client that stored the response would use it again when it is too old.
    */
-  nextNonce(req: NodeRequest): string | undefined;
+  nextNonce(req: NodeRequest, authorization: unknown): string | undefined;
   /**
    * Returns the answer to a request for the metadata of this resource (RFC 9728 §3.1), or `undefined`
    * for any other request. `undefined` itself without the option `resourceMetadata`.

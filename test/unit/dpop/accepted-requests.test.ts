@@ -246,30 +246,31 @@ describe('nextNonce()', () => {
     const server = serverWith({ nonce }, { binding: 'when-bound' });
     const first = requestOf();
     expect(await outcomeOf(() => server.authorize(first))).toBe('dpop_nonce_required');
-    expect(server.nextNonce(first)).toBeUndefined();
+    expect(server.nextNonce(first, undefined)).toBeUndefined();
     const { 'DPoP-Nonce': demanded } = server.answer(refused[0]?.refusal, first).headers as Record<
       string,
       string
     >;
     const req = requestOf(phone.proof('token', { claims: { nonce: demanded } }));
-    expect(await outcomeOf(() => server.authorize(req))).toBe('admitted');
-    expect(server.nextNonce(req)).toMatch(/^[\w-]+$/);
+    expect(server.nextNonce(req, await server.authorize(req))).toMatch(/^[\w-]+$/);
   });
 
   it('returns none if none is demanded', async () => {
     const server = serverWith();
     const req = requestOf();
-    await server.authorize(req);
-    expect(server.nextNonce(req)).toBeUndefined();
+    expect(server.nextNonce(req, await server.authorize(req))).toBeUndefined();
   });
 
-  it('returns none without the option dpop', () => {
+  it('returns none without the option dpop', async () => {
     const server = createResourceServer(
       optionsOver(
-        pretendServer(() => ({})),
+        pretendServer(() => boundClaims(kit.certificate)),
         kit.certificate,
       ),
     );
-    expect(server.nextNonce(requestOf())).toBeUndefined();
+    const req = requestWith('token');
+    const authorization = await server.authorize(req);
+    expect(server.isOwnAuthorization(req, authorization)).toBe(true);
+    expect(server.nextNonce(req, authorization)).toBeUndefined();
   });
 });

@@ -148,12 +148,12 @@ describe('a request that is checked again', () => {
   ])('has used up its proof if an earlier check did, and %s: %j', (_, isUsedUp, change) => {
     const { readProof, proofOf } = check();
     const req = shownRequest();
-    expect(proofOf(req)).toBeUndefined();
+    expect(proofOf(req, tokenHash)).toBeUndefined();
     const first = readProof(req, tokenHash);
     expect(first.isUsedUp).toBe(false);
     const second = readProof(req, tokenHash);
     expect(second.isUsedUp).toBe(false);
-    expect(proofOf(req)).toBe(second);
+    expect(proofOf(req, tokenHash)).toBe(second);
     second.isUsedUp = true;
     change(req);
     expect(readProof(req, tokenHash).isUsedUp).toBe(isUsedUp);
@@ -181,28 +181,39 @@ describe('a request that is checked again', () => {
   it('has no proof any more if its proof is refused then, and still a key', () => {
     const { readProof, proofOf, keyThumbprintOf } = check();
     const req = shownRequest();
-    expect(keyThumbprintOf(req)).toBeUndefined();
+    expect(keyThumbprintOf(req, tokenHash)).toBeUndefined();
     readProof(req, tokenHash);
-    expect(keyThumbprintOf(req)).toBe(client.jkt);
+    expect(keyThumbprintOf(req, tokenHash)).toBe(client.jkt);
     req.method = 'PUT';
     expect(() => readProof(req, tokenHash)).toThrow('dpop_proof_for_another');
-    expect([proofOf(req), keyThumbprintOf(req)]).toEqual([undefined, client.jkt]);
+    expect([proofOf(req, tokenHash), keyThumbprintOf(req, tokenHash)]).toEqual([undefined, client.jkt]);
   });
 
   it('still has the key of a refused proof if a later one names none that can be read', () => {
     const { readProof, keyThumbprintOf } = check();
-    const req = shownRequest();
-    expect(() => readProof(req, 'another hash')).toThrow('dpop_proof_for_another');
+    const req = request([client.proof('token')], '/a') as Shown;
+    expect(() => readProof(req, tokenHash)).toThrow('dpop_proof_for_another');
     req.rawHeaders.splice(3, 1, client.proof('token', { header: { jwk: {} } }));
     expect(() => readProof(req, tokenHash)).toThrow('dpop_proof_malformed');
-    expect(keyThumbprintOf(req)).toBe(client.jkt);
+    expect(keyThumbprintOf(req, tokenHash)).toBe(client.jkt);
+  });
+
+  it('has neither proof nor key for another token than the one that its proof came with', () => {
+    const { readProof, proofOf, keyThumbprintOf } = check();
+    const req = shownRequest();
+    const other = hash('sha256', 'other', 'base64url');
+    readProof(req, tokenHash);
+    expect([proofOf(req, other), keyThumbprintOf(req, other)]).toEqual([undefined, undefined]);
+    expect(() => readProof(req, other)).toThrow('dpop_proof_for_another');
+    expect([proofOf(req, tokenHash), keyThumbprintOf(req, tokenHash)]).toEqual([undefined, undefined]);
+    expect([proofOf(req, other), keyThumbprintOf(req, other)]).toEqual([undefined, client.jkt]);
   });
 
   it('has no key if its first proof names none that can be read', () => {
     const { readProof, keyThumbprintOf } = check();
     const req = request([client.proof('token', { header: { jwk: {} } })]);
     expect(() => readProof(req, tokenHash)).toThrow('dpop_proof_malformed');
-    expect(keyThumbprintOf(req)).toBeUndefined();
+    expect(keyThumbprintOf(req, tokenHash)).toBeUndefined();
   });
 });
 

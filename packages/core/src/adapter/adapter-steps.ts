@@ -73,7 +73,7 @@ export function createAdapterSteps<Exchange, Next>(
     // this request.
     setAuthorization(server, req, exchange, granted);
     requestStateOf(req).acceptedBy = server;
-    const nonce = server.nextNonce(req);
+    const nonce = server.nextNonce(req, granted);
     if (nonce !== undefined) {
       framework.setHeader(exchange, 'DPoP-Nonce', nonce);
       // A stored answer would give a nonce that is too old (RFC 9449 §8.2).

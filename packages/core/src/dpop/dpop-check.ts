@@ -21,14 +21,21 @@ export interface DpopCheck extends Pick<ProofReader, 'checkSignature'> {
   readProof(req: NodeRequest, tokenHash: string): ShownProof;
   /** Returns whether a request has a header DPoP, whatever its scheme and the header's content are. */
   hasHeader(req: NodeRequest): boolean;
-  /** Returns the proof that was read last for a request; `undefined` if it has no good one. */
-  proofOf(req: NodeRequest): ShownProof | undefined;
   /**
-   * Returns the thumbprint of the key that the proof of a request names, also of a proof that was
-   * refused, or `undefined` if no key could be read. The client need not have the key: a signature
-   * is checked later.
+   * Returns the proof that was read last for a request. Returns `undefined` if it is no good one, and if it
+   * is for another token: a middleware may have replaced the token between two checks.
+   *
+   * @param tokenHash SHA-256 of the access token that the proof must be for, in base64url
    */
-  keyThumbprintOf(req: NodeRequest): string | undefined;
+  proofOf(req: NodeRequest, tokenHash: string): ShownProof | undefined;
+  /**
+   * Returns the thumbprint of the key that the proof of a request for this token names, also of a proof that
+   * was refused. Returns `undefined` if no key could be read, and if the proof that was read last came with
+   * another token. The client need not have the key: a signature is checked later.
+   *
+   * @param tokenHash SHA-256 of the access token of the request, in base64url
+   */
+  keyThumbprintOf(req: NodeRequest, tokenHash: string): string | undefined;
   readonly useUp: UseProof;
   /** Returns a nonce for the next proof of a client; `undefined` if no nonces are demanded. */
   latestNonce(): string | undefined;
@@ -61,8 +68,12 @@ export function createDpopCheck(
   const reader = createProofReader({ algorithms, maxAge, clockTolerance, nonces });
   /** A route may check a request again. */
   const proofs = new WeakMap<NodeRequest, ShownProof>();
-  /** Of requests without a good proof. */
-  const refusedKeys = new WeakMap<NodeRequest, string>();
+  /** Of requests without a good proof: the key that was read last, and the token that it came with. */
+  const refusedKeys = new WeakMap<NodeRequest, { readonly jkt: string; readonly tokenHash: string }>();
+  const proofOf = (req: NodeRequest, tokenHash: string): ShownProof | undefined => {
+    const shown = proofs.get(req);
+    return shown?.tokenHash === tokenHash ? shown : undefined;
+  };
   return Object.freeze({
     checkSignature: reader.checkSignature,
     useUp: createUseProof(
@@ -71,8 +82,13 @@ export function createDpopCheck(
     ),
     latestNonce: () => nonces?.latest(Date.now() / 1000),
     hasHeader: (req) => headerValues(req, 'dpop').length > 0,
-    proofOf: (req) => proofs.get(req),
-    keyThumbprintOf: (req) => proofs.get(req)?.proof.key.jkt ?? refusedKeys.get(req),
+    proofOf,
+
+    keyThumbprintOf(req, tokenHash) {
+      const refused = refusedKeys.get(req);
+      const refusedKey = refused?.tokenHash === tokenHash ? refused.jkt : undefined;
+      return proofOf(req, tokenHash)?.proof.key.jkt ?? refusedKey;
+    },
 
     readProof(req, tokenHash) {
       const { method, rawHeaders } = req;
@@ -95,7 +111,7 @@ export function createDpopCheck(
       } catch (thrown) {
         proofs.delete(req);
         if (jkt !== undefined) {
-          refusedKeys.set(req, jkt);
+          refusedKeys.set(req, { jkt, tokenHash });
         }
         throw thrown;
       }
