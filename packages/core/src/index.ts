@@ -15,6 +15,7 @@ export type { IntrospectionClaimNames, JwtClaimNames } from './authorization-ser
 export {
   bearerTokenAuthentication,
   type ClientAuthentication,
+  type ClientSecret,
   clientSecretBasic,
   clientSecretJwt,
   clientSecretPost,

@@ -8,7 +8,7 @@ import {
 import { RequestRefused } from '../errors.js';
 import { onlyArgument } from '../shared/call-arguments.js';
 import { type Deadline, giveUpWhenOver } from '../shared/deadline.js';
-import { checkOption, functionLike, secretText } from '../shared/option-rules.js';
+import { checkOption, functionLike, type OptionRule, secretText } from '../shared/option-rules.js';
 import { describeError } from '../shared/shown-error.js';
 import {
   createCertificateReader,
@@ -68,29 +68,99 @@ export function limitAuthentication(
 }
 
 /**
- * Client id and secret in the Authorization header, each form-urlencoded first (RFC 6749 §2.3.1).
+ * The client secret of this API: text, or a function that is called for each exchange with the
+ * authorization server, so that another secret needs no restart.
  */
-export function clientSecretBasic(secret: string): ClientAuthentication;
-export function clientSecretBasic(...args: [secret: string]): ClientAuthentication {
-  const secret = onlyArgument('clientSecretBasic()', args, 'one secret');
-  const authenticate = ClientSecretBasic(checkOption('clientSecretBasic(secret)', secretText, secret));
-  return markConstant({ method: 'client_secret_basic', authenticate });
+export type ClientSecret = string | (() => string | Promise<string>);
+
+export const clientSecretRule: OptionRule<ClientSecret> = {
+  accepted: `${secretText.accepted}, or a function that returns one`,
+  secret: true,
+  read: (given) => (typeof given === 'function' ? (given as () => string) : secretText.read(given)),
+};
+
+/**
+ * Client id and secret in the Authorization header, each form-urlencoded first (RFC 6749 §2.3.1).
+ * A function is called for each exchange. If it throws, or returns no secret within `http.timeout`, the
+ * client gets 503.
+ *
+ * @example
+ * const secret = async () => (await readFile('/run/secrets/client', 'utf8')).trim();
+ * mtlsBound({ clientAuthentication: clientSecretBasic(secret) })
+ */
+export function clientSecretBasic(secret: ClientSecret): ClientAuthentication;
+export function clientSecretBasic(...args: [secret: ClientSecret]): ClientAuthentication {
+  const secret = readSecret('clientSecretBasic', args);
+  return bySecret('client_secret_basic', secret, ClientSecretBasic, true);
 }
 
-/** Client id and secret in the request body (RFC 6749 §2.3.1). */
-export function clientSecretPost(secret: string): ClientAuthentication;
-export function clientSecretPost(...args: [secret: string]): ClientAuthentication {
-  const secret = onlyArgument('clientSecretPost()', args, 'one secret');
-  const authenticate = ClientSecretPost(checkOption('clientSecretPost(secret)', secretText, secret));
-  return markConstant({ method: 'client_secret_post', authenticate });
+/**
+ * Client id and secret in the request body (RFC 6749 §2.3.1). A function is called for each exchange. If
+ * it throws, or returns no secret within `http.timeout`, the client gets 503.
+ */
+export function clientSecretPost(secret: ClientSecret): ClientAuthentication;
+export function clientSecretPost(...args: [secret: ClientSecret]): ClientAuthentication {
+  const secret = readSecret('clientSecretPost', args);
+  return bySecret('client_secret_post', secret, ClientSecretPost, true);
 }
 
-/** A short-lived assertion, signed with the secret by HS256 (RFC 7523 §2.2). */
-export function clientSecretJwt(secret: string): ClientAuthentication;
-export function clientSecretJwt(...args: [secret: string]): ClientAuthentication {
-  const secret = onlyArgument('clientSecretJwt()', args, 'one secret');
-  const authenticate = ClientSecretJwt(checkOption('clientSecretJwt(secret)', secretText, secret));
-  return Object.freeze({ method: 'client_secret_jwt', authenticate });
+/**
+ * A short-lived assertion, signed with the secret by HS256 (RFC 7523 §2.2). A function is called for each
+ * exchange. If it throws, or returns no secret within `http.timeout`, the client gets 503.
+ */
+export function clientSecretJwt(secret: ClientSecret): ClientAuthentication;
+export function clientSecretJwt(...args: [secret: ClientSecret]): ClientAuthentication {
+  const secret = readSecret('clientSecretJwt', args);
+  return bySecret('client_secret_jwt', secret, ClientSecretJwt, false);
+}
+
+function readSecret(name: string, args: readonly ClientSecret[]): ClientSecret {
+  const secret = onlyArgument(`${name}()`, args, 'one secret');
+  return checkOption(`${name}(secret)`, clientSecretRule, secret);
+}
+
+/** @param addsConstant whether the proof by one secret adds the same to each request */
+function bySecret(
+  method: string,
+  secret: ClientSecret,
+  create: (secret: string) => ClientAuth,
+  addsConstant: boolean,
+): ClientAuthentication {
+  if (typeof secret === 'string') {
+    const authentication = { method, authenticate: create(secret) };
+    return addsConstant ? markConstant(authentication) : Object.freeze(authentication);
+  }
+  const authenticate: ClientAuth = async (...request) => {
+    await create(await callForSecret(method, secret))(...request);
+  };
+  return Object.freeze({ method, authenticate });
+}
+
+async function callForSecret(method: string, give: () => string | Promise<string>): Promise<string> {
+  let given: unknown;
+  try {
+    given = await give();
+  } catch (error) {
+    throw refuseWithoutSecret(method, `failed: ${describeError(error)}`);
+  }
+  const secret = secretText.read(given);
+  if (secret === undefined) {
+    throw refuseWithoutSecret(method, `returned ${describeNoSecret(given)}`);
+  }
+  return secret;
+}
+
+function refuseWithoutSecret(method: string, why: string): RequestRefused {
+  const detail = `this API's ${method}: the function that gives the client secret ${why}`;
+  return new RequestRefused('internal_error', { detail });
+}
+
+/** Says what is wrong with a value that is no secret, and quotes nothing of it. */
+function describeNoSecret(given: unknown): string {
+  if (typeof given !== 'string') {
+    return Buffer.isBuffer(given) ? 'a Buffer, not a string' : `a value of type ${typeof given}`;
+  }
+  return given === '' ? 'an empty string' : 'a string with blanks or line ends around it';
 }
 
 /**

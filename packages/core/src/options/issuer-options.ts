@@ -3,8 +3,10 @@ import type { SecureContextOptions } from 'node:tls';
 import type { RegisteredClient } from '../authorization-server/accepted-issuers.js';
 import {
   type ClientAuthentication,
+  type ClientSecret,
   clientSecretBasic,
   clientSecretPost,
+  clientSecretRule,
 } from '../authorization-server/client-authentication.js';
 import { LEAST_CONCURRENT } from '../authorization-server/flood-guard.js';
 import type { HttpRules } from '../authorization-server/http.js';
@@ -33,7 +35,6 @@ import {
   issuerUrl,
   type OptionRule,
   pemCertificates,
-  secretText,
   text,
   textList,
 } from '../shared/option-rules.js';
@@ -59,7 +60,7 @@ export const clientAuthentication: OptionRule<ClientAuthentication> = {
       : undefined,
 };
 
-type SecretMethod = (secret: string) => ClientAuthentication;
+type SecretMethod = (secret: ClientSecret) => ClientAuthentication;
 
 const secretMethods: Readonly<Record<string, SecretMethod>> = {
   client_secret_basic: clientSecretBasic,
@@ -128,9 +129,9 @@ const caFile: OptionRule<SecureContextOptions['ca'] & {}> = {
 export const httpOptions = optionGroup({
   /**
    * Seconds for one exchange with an endpoint: authentication of your API
-   * (`bearerTokenAuthentication()`, `tlsClientAuth()`), the wait in the queue, retries and the body
-   * of the answer. A `tokens` function of your own has four times as long. Default 5; from 0.05 to
-   * 60.
+   * (`bearerTokenAuthentication()`, `tlsClientAuth()`, a function for the client secret), the wait in
+   * the queue, retries and the body of the answer. A `tokens` function of your own has four times as
+   * long. Default 5; from 0.05 to 60.
    */
   timeout: seconds({ min: 0.05, max: 60, default: 5 }),
   /**
@@ -232,12 +233,13 @@ export const issuerOptions = optionGroup({
     environment: 'MTLS_BOUND_CLIENT_ID',
   }),
   /**
-   * Short for `clientAuthentication: clientSecretBasic(secret)`. Required with `clientId`, unless
-   * `clientAuthentication` is given. Environment: `MTLS_BOUND_CLIENT_SECRET`.
+   * Short for `clientAuthentication: clientSecretBasic(secret)`. A function is called for each exchange,
+   * so that another secret needs no restart. Required with `clientId`, unless `clientAuthentication` is
+   * given. Environment: `MTLS_BOUND_CLIENT_SECRET`, read once at start.
    */
-  clientSecret: optional(secretText, {
+  clientSecret: optional(clientSecretRule, {
     requiredInWords: ' with `clientId`, unless `clientAuthentication` is given',
-    environment: 'MTLS_BOUND_CLIENT_SECRET',
+    environment: { name: 'MTLS_BOUND_CLIENT_SECRET', note: ', read once at start' },
   }),
   /**
    * How your API authenticates at the introspection endpoint (RFC 7662 §2.1). Not next to
