@@ -214,6 +214,12 @@ describe('finds', () => {
       () => checked({ http: {} }),
     ],
     [
+      'another certificate authority than the option names',
+      'private_ca_missing',
+      /^http\.ca or MTLS_BOUND_CA_FILE, which count alone, do not name its authority: add the PEM/,
+      () => checked({ http: { ca: pki.selfSignedEc.cert } }),
+    ],
+    [
       'plain HTTP with tlsSocket()',
       'plain_http',
       /proxyHeader\(preset, \{ trust \}\)/,

@@ -323,6 +323,16 @@ describe('discovery', () => {
     try {
       await outcome({ issuer: impostor.issuer }, passing());
       expect(impostor.requests).toEqual([]);
+      const agent = () => new Agent({ ca: pki.ca.cert, servername: 'as.example.com' });
+      await outcome({ http: { agent, timeout: 1 } }, passing());
+      expect(problems.at(-1)?.message).toMatch(
+        /: ERR_TLS_CERT_ALTNAME_INVALID; the server's certificate does not name this host: let the URL use/,
+      );
+      // With the authority of another server.
+      await outcome({ http: { ca: pki.selfSignedEc.cert, timeout: 1 } }, passing());
+      expect(problems.at(-1)?.message).toMatch(
+        /; http\.ca or MTLS_BOUND_CA_FILE, which count alone, do not name its authority: add the PEM/,
+      );
     } finally {
       await impostor.close();
     }

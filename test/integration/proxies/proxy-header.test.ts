@@ -222,7 +222,11 @@ describe.each(frameworks)('%s', (framework) => {
       expect(await status(['X-Proxy-Secret', secret.slice(0, -1)])).toBe(401);
       expect(await status(right, right)).toBe(401);
       expect(problems.map(({ message }) => message)).toEqual(
-        Array(5).fill(expect.stringMatching(/lacks the shared secret; is it set in the same block/)),
+        [
+          ...Array(2).fill(/lacks the shared secret; is it set in the same block/),
+          ...Array(2).fill(/has another shared secret than the option secret; do the proxy and this API/),
+          /has the header of the shared secret more than once/,
+        ].map((text) => expect.stringMatching(text)),
       );
       expect(problems.every(({ message }) => !message.includes(secret))).toBe(true);
       // The secret opens nothing by itself: the address must be right too.
@@ -603,21 +607,30 @@ describe('the source alone', () => {
   });
   const faults = {
     address: 'is not from an address that trust names',
+    wrongSecret:
+      'has another shared secret than the option secret; do the proxy and this API have the same value?',
     secret: 'lacks the shared secret; is it set in the same block of the proxy as the certificate header?',
     certificate: 'came over a connection without one of the proxyCertificate thumbprints',
   };
-  const reasons = { address: 'other_address', secret: 'no_secret', certificate: 'other_certificate' };
+  const reasons = {
+    address: 'other_address',
+    wrongSecret: 'wrong_secret',
+    secret: 'no_secret',
+    certificate: 'other_certificate',
+  };
   const stranger: Peer = { remoteAddress: '192.0.2.1' };
 
   it.each<[keyof typeof faults, () => Partial<ProxyHeaderOptions>, () => Peer, string]>([
     ['address', () => ({}), () => stranger, '192.0.2.1'],
     ['address', () => ({}), () => ({}), 'a connection without address'],
     ['secret', () => withSecret, () => proxy, '127.0.0.1'],
+    ['wrongSecret', () => withSecret, () => proxy, '127.0.0.1'],
     ['certificate', withCertificate, () => hopOf(pki.bob), '127.0.0.1'],
     ['certificate', withCertificate, () => hopOf({ ...pki.bob, der: Buffer.alloc(0) }), '127.0.0.1'],
   ])('amiss is the %s: event and hint say so, of a request with the header', (fault, options, peer, by) => {
     const source = padded(options());
-    const req = requestOf(['X-Cert', asBase64()], peer());
+    const more = fault === 'wrongSecret' ? ['X-Proxy-Secret', `${secret}x`] : [];
+    const req = requestOf(['X-Cert', asBase64(), ...more], peer());
     expect(source(req)).toBeUndefined();
     expect(problems).toEqual([
       {

@@ -11,6 +11,7 @@ import { mismatch } from '../../support/mismatch.js';
 const unreadable = (entry: number) =>
   `an entry ${entry} that is neither an address nor a CIDR in its usual form`;
 const zoned = (entry: number) => `a zone (%) in entry ${entry}, which would not be compared`;
+const localhost = "'localhost', which is no address; write 'loopback' for peers on this machine";
 const everybody = 'ranges that cover every address';
 
 it.each<[string[], string | undefined]>([
@@ -34,6 +35,9 @@ it.each<[string[], string | undefined]>([
   [['10.0.0.0/ 8'], unreadable(1)],
   [['/8'], unreadable(1)],
   [['proxy.example.com'], unreadable(1)],
+  [['localhost'], localhost],
+  [['loopback', 'LOCALHOST'], localhost],
+  [['localhost.example.com'], unreadable(1)],
   [['::10.0.0.5'], unreadable(1)],
   [['::10.0.0.0/104'], unreadable(1)],
   [['fe80::5%eth0'], zoned(1)],

@@ -10,6 +10,7 @@ const certificate = `${through} proxyCertificate describe the proxy's own certif
 it.each<[string | undefined, string]>([
   ['other_address', `${through} trust name the proxy's address (192.0.2.1)`],
   ['no_secret', `${through} it send the value of the option secret, next to the certificate header`],
+  ['wrong_secret', `${through} it send the value of the option secret, next to the certificate header`],
   ['other_certificate', certificate],
   ['not_checked', certificate],
   [undefined, certificate],

@@ -382,6 +382,14 @@ describe('no certificate', () => {
       'proxy_not_trusted',
       /lacks the shared secret/,
     ],
+    [
+      'a wrong secret',
+      withSecret,
+      { ...header, 'x-secret': 'another-secret-of-a-proxy' },
+      { remoteAddress: '127.0.0.1' },
+      'proxy_not_trusted',
+      /has another shared secret than the option secret/,
+    ],
     ['no header', behindProxy, {}, { remoteAddress: '10.1.1.1' }, 'header_missing', /is not there/],
     [
       'an empty header',

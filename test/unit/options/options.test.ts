@@ -59,7 +59,7 @@ const wrong: [string, unknown, string | RegExp][] = [
   [
     'an issuer without TLS',
     { ...good, issuer: 'http://as.example.com' },
-    mismatch('issuer', '"http://as.example.com/"', 'an https URL'),
+    mismatch('issuer', '"http://as.example.com"', 'an https URL'),
   ],
   [
     'an issuer with a query',
@@ -490,7 +490,7 @@ describe('settings', () => {
     [
       'MTLS_BOUND_ISSUER',
       'http://as.example.com',
-      mismatch('MTLS_BOUND_ISSUER', '"http://as.example.com/"', 'an https URL'),
+      mismatch('MTLS_BOUND_ISSUER', '"http://as.example.com"', 'an https URL'),
     ],
     [
       'MTLS_BOUND_BINDING',

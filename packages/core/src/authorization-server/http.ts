@@ -359,13 +359,27 @@ export const unknownCaCodes: ReadonlySet<string> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
+/** What to do if `http.ca` is set, but the server's certificate is from another authority. */
+export const authorityNotAmongOurs =
+  'http.ca or MTLS_BOUND_CA_FILE, which count alone, do not name its authority: add the PEM of the ' +
+  'authority, or let the server send the certificates between';
+
 /** What to do about a connection that failed, as far as the options show. */
 function adviceFor(code: string, { ca, agent }: Partial<HttpRules>): string {
   if (unknownCaCodes.has(code)) {
-    return agent !== undefined && ca !== undefined
-      ? '; http.ca names authorities, so the agent from http.agent may not pass it on to the ' +
-          'connection within its tunnel'
-      : '; give the PEM of its authority to http.ca or MTLS_BOUND_CA_FILE';
+    if (ca === undefined) {
+      return '; give the PEM of its authority to http.ca or MTLS_BOUND_CA_FILE';
+    }
+    return agent === undefined
+      ? `; ${authorityNotAmongOurs}`
+      : '; http.ca names authorities, so the agent from http.agent may not pass it on to the ' +
+          'connection within its tunnel';
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return (
+      "; the server's certificate does not name this host: let the URL use a name that it has, or ask the " +
+      'operator of the server for a certificate with this name'
+    );
   }
   const { HTTPS_PROXY, https_proxy = HTTPS_PROXY } = process.env;
   return agent === undefined && https_proxy

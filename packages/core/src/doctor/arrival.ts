@@ -177,7 +177,7 @@ function authorityFindings(certificate: ClientCertificate, { fromConnection }: C
 }
 
 const otherAddress: TrustFaultCode = 'other_address';
-const noSecret: TrustFaultCode = 'no_secret';
+const secretFaults: ReadonlySet<string | undefined> = new Set<TrustFaultCode>(['no_secret', 'wrong_secret']);
 
 /** Names only the condition that the peer does not meet. */
 function fixOfTrust(reason: string | undefined, peer: string): string {
@@ -185,7 +185,7 @@ function fixOfTrust(reason: string | undefined, peer: string): string {
   if (reason === otherAddress) {
     return `${through}trust name the proxy's address (${peer})`;
   }
-  return reason === noSecret
+  return secretFaults.has(reason)
     ? `${through}it send the value of the option secret, next to the certificate header`
     : `${through}proxyCertificate describe the proxy's own certificate`;
 }

@@ -1,7 +1,7 @@
 import { randomUUID, X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
 import { type AcceptedIssuer, createAcceptedIssuer } from '../authorization-server/accepted-issuers.js';
-import { createHttpClient, unknownCaCodes } from '../authorization-server/http.js';
+import { authorityNotAmongOurs, createHttpClient, unknownCaCodes } from '../authorization-server/http.js';
 import type { ReadCertificateAndKey } from '../authorization-server/own-certificate.js';
 import type { ClientCertificate } from '../certificate/client-certificate.js';
 import { type RequestRefused, toRefusal } from '../errors.js';
@@ -154,7 +154,7 @@ async function checkConnection({
     const url = String(given?.introspection_endpoint ?? given?.jwks_uri ?? issuer);
     const tls = await handshake(new URL(url), http.ca);
     if (typeof tls === 'string') {
-      return { findings: [connectionProblem(redactUrl(url), tls)] };
+      return { findings: [connectionProblem(redactUrl(url), tls, http.ca !== undefined)] };
     }
     findings.push(ok('server_tls', `${redactUrl(url)} speaks ${tls.protocol} with ${tls.cipher}`));
   }
@@ -189,12 +189,13 @@ async function checkConnection({
   return { findings, spelling };
 }
 
-function connectionProblem(url: string, why: string): Finding {
+function connectionProblem(url: string, why: string, namesAuthorities: boolean): Finding {
   if (unknownCaCodes.has(why)) {
+    const knownTo = namesAuthorities ? 'http.ca or MTLS_BOUND_CA_FILE does not name' : 'Node does not know';
     return problem(
       'private_ca_missing',
-      `the certificate of ${url} is from an authority that Node does not know (${why})`,
-      'give its PEM to http.ca, or its path to MTLS_BOUND_CA_FILE',
+      `the certificate of ${url} is from an authority that ${knownTo} (${why})`,
+      namesAuthorities ? authorityNotAmongOurs : 'give its PEM to http.ca, or its path to MTLS_BOUND_CA_FILE',
     );
   }
   return /^(ERR_TLS_)?CERT_|^HOSTNAME_|^INVALID_/.test(why)

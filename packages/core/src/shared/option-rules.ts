@@ -3,7 +3,7 @@ import { isTellable } from '../errors.js';
 import { createMismatch, described } from './option-errors.js';
 import { readPemCertificates } from './pem-certificates.js';
 import { describeError } from './shown-error.js';
-import { hasUserInfo, redactUrl } from './shown-url.js';
+import { hasUserInfo, redactUrlSpelling } from './shown-url.js';
 
 /**
  * What one option accepts. `read` gives the checked value, or `undefined` for a value that is not
@@ -238,7 +238,7 @@ function shown({ secret, shows, explain }: OptionRule<unknown>, given: unknown):
     // What stands before a colon may be a part of a secret: only the scheme of a web address is
     // shown.
     const isShown = URL.canParse(given) && /^https?:$/.test(new URL(given).protocol);
-    return isShown ? JSON.stringify(redactUrl(given)) : described(given);
+    return isShown ? JSON.stringify(redactUrlSpelling(given)) : described(given);
   }
   // A secret may consist of digits alone.
   const isShortNumber = typeof given === 'number' && String(given).length < 8;

@@ -108,7 +108,7 @@ export interface TrustOptions extends OptionsOf<typeof trustOptions> {}
 export type TrustSettings = SettingsOf<typeof trustOptions>;
 
 /** Which condition of `TrustOptions` a peer does not meet. */
-export type TrustFaultCode = 'other_address' | 'no_secret' | 'other_certificate';
+export type TrustFaultCode = 'other_address' | 'no_secret' | 'wrong_secret' | 'other_certificate';
 
 /** Why a peer is not the trusted proxy. The text stands behind the words "the request". */
 export type TrustFault = Reason<TrustFaultCode>;
@@ -132,9 +132,19 @@ const addressFault: TrustFault = {
   why: 'is not from an address that trust names',
 };
 
-const secretFault: TrustFault = {
+const missingSecretFault: TrustFault = {
   code: 'no_secret',
   why: 'lacks the shared secret; is it set in the same block of the proxy as the certificate header?',
+};
+
+const wrongSecretFault: TrustFault = {
+  code: 'wrong_secret',
+  why: 'has another shared secret than the option secret; do the proxy and this API have the same value?',
+};
+
+const repeatedSecretFault: TrustFault = {
+  code: 'wrong_secret',
+  why: 'has the header of the shared secret more than once; does the proxy replace what a client sends?',
 };
 
 const thumbprintFault: TrustFault = {
@@ -154,7 +164,7 @@ const noCertificateFault: TrustFault = {
  */
 export function createTrustCheck({ trust, secret, proxyCertificate }: TrustSettings): TrustCheck {
   const isTrustedPeer = peerTest(trust);
-  const hasSecret = secretTest(secret);
+  const findSecretFault = createSecretCheck(secret);
   const proxyCertificateCheck =
     proxyCertificate === undefined ? undefined : createProxyCertificateCheck(proxyCertificate);
   return {
@@ -162,10 +172,7 @@ export function createTrustCheck({ trust, secret, proxyCertificate }: TrustSetti
       if (!isTrustedPeer(req)) {
         return addressFault;
       }
-      if (!hasSecret(req)) {
-        return secretFault;
-      }
-      return proxyCertificateCheck?.findFault(req);
+      return findSecretFault(req) ?? proxyCertificateCheck?.findFault(req);
     },
     prepare: (now) => proxyCertificateCheck?.prepare(now),
   };
@@ -283,20 +290,24 @@ function compiled(ranges: string[]): (address: string) => boolean {
   return createRangeTest(ranges);
 }
 
-function secretTest(secret: TrustSettings['secret']): Test {
+function createSecretCheck(secret: TrustSettings['secret']): TrustCheck['findFault'] {
   if (secret === undefined) {
-    return () => true;
+    return () => undefined;
   }
   const { header } = secret;
   const expected = secret.value.map(digest);
   return (req) => {
     const [value, another] = lineValues(req.rawHeaders, header);
-    if (value === undefined || another !== undefined) {
-      return false;
+    if (another !== undefined) {
+      return repeatedSecretFault;
+    }
+    if (value === undefined || value === '') {
+      return missingSecretFault;
     }
     // Digests are of one length, so that the comparison takes the same time for every value.
     const presented = digest(value);
-    return expected.some((digestOfOurs) => timingSafeEqual(digestOfOurs, presented));
+    const isRight = expected.some((digestOfOurs) => timingSafeEqual(digestOfOurs, presented));
+    return isRight ? undefined : wrongSecretFault;
   };
 }
 

@@ -31,6 +31,9 @@ export function explainUnusableRanges(ranges: readonly string[]): string | undef
     return `a zone (%) in entry ${zoned + 1}, which would not be compared`;
   }
   const unreadable = ranges.findIndex((text) => !names.includes(text) && rangeOf(text) === undefined);
+  if (ranges[unreadable]?.toLowerCase() === 'localhost') {
+    return "'localhost', which is no address; write 'loopback' for peers on this machine";
+  }
   if (unreadable >= 0) {
     return `an entry ${unreadable + 1} that is neither an address nor a CIDR in its usual form`;
   }
