@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { differingLines } from './line-diff.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const pages = join(root, 'docs/reference/proxies');
+const pages = join(root, 'docs');
 
-for (const name of readdirSync(pages)) {
+for (const name of readdirSync(pages, { recursive: true }).filter((each) => each.endsWith('.md'))) {
   const page = join(pages, name);
   const text = readFileSync(page, 'utf8');
   const read = (path) => readFileSync(join(root, path), 'utf8');
@@ -23,6 +23,6 @@ for (const name of readdirSync(pages)) {
     );
   if (synced !== text) {
     writeFileSync(page, synced);
-    console.log(`synced docs/reference/proxies/${name}`);
+    console.log(`synced docs/${name}`);
   }
 }

@@ -95,12 +95,20 @@ const cells = {
     await start(inProject('next'), [tool('next/dist/bin/next'), 'build']);
     await expectOk(inProject('next'), 'main.js');
   },
-  'webpack, CommonJS': () => bundle('webpack', 'cjs'),
-  'rollup, ES module': () => bundle('rollup', 'mjs'),
   'Nest build': async () => {
     await start(inProject('nest'), [tool('@nestjs/cli/bin/nest.js'), 'build']);
-    await expectOk(inProject('nest'), 'dist/main.js');
+    const said = await start(inProject('nest'), [
+      tool('vitest/vitest.mjs'),
+      ...['run', '--dir', 'dist', '--testTimeout=60000', '--hookTimeout=60000', '--reporter=tap-flat'],
+    ]);
+    for (const name of ['accounts', 'main', 'placement']) {
+      if (!said.includes(`- dist/${name}.spec.js > `)) {
+        throw new Error(`expected tests of ${name}.spec.js, got ${said}`);
+      }
+    }
   },
+  'webpack, CommonJS': () => bundle('webpack', 'cjs'),
+  'rollup, ES module': () => bundle('rollup', 'mjs'),
   'Jest, ts-jest': () => jest('ts'),
   'Jest, babel-jest': () => jest('babel'),
   'Jest, @swc/jest': () => jest('swc'),

@@ -24,11 +24,19 @@ export function listening(server) {
   });
 }
 
-/** Starts a server that says of every token that it is bound to the certificate of the good client. */
+/**
+ * Starts a server that says of every token that it is bound to the certificate of the good client. The token `reader` has the
+ * scope accounts:read.
+ */
 export async function startAuthorizationServer() {
   const thumbprint = new X509Certificate(pem('good')).fingerprint256.replaceAll(':', '');
   let issuer;
-  const server = createServer(identity('localhost'), (req, res) => {
+  const server = createServer(identity('localhost'), async (req, res) => {
+    let form = '';
+    for await (const chunk of req) {
+      form += chunk;
+    }
+    const token = new URLSearchParams(form).get('token');
     const answer = req.url.startsWith('/.well-known/')
       ? {
           issuer,
@@ -40,6 +48,7 @@ export async function startAuthorizationServer() {
           iss: issuer,
           aud: audience,
           client_id: 'client',
+          scope: token === 'reader' ? 'accounts:read' : undefined,
           exp: Math.floor(Date.now() / 1000) + 60,
           cnf: { 'x5t#S256': Buffer.from(thumbprint, 'hex').toString('base64url') },
         };

@@ -1,32 +1,12 @@
-import 'reflect-metadata';
-import { Controller, Get, type MiddlewareConsumer, Module, Req } from '@nestjs/common';
+import { readFileSync } from 'node:fs';
 import { NestFactory } from '@nestjs/core';
-import { mtlsBound, requireCertificateSubject } from 'express-mtls';
-import { ask, startAuthorizationServer, tls } from './authorization-server.js';
+import { AppModule } from './app.module.js';
+import { protect } from './protect.js';
 
-const { options } = await startAuthorizationServer();
-
-@Controller('accounts')
-class Accounts {
-  @Get()
-  read(@Req() req: Express.Request): string | undefined {
-    return req.auth?.clientId;
-  }
-}
-
-@Module({ controllers: [Accounts] })
-class Api {
-  configure(consumer: MiddlewareConsumer): void {
-    const bound = mtlsBound({ ...options, certificatePolicy: { extendedKeyUsage: 'clientAuth' } });
-    consumer.apply(bound, requireCertificateSubject({ CN: 'client_id' })).forRoutes('*path');
-  }
-}
-
-const app = await NestFactory.create(Api, { httpsOptions: tls, logger: ['error'] });
-await app.listen(0, 'localhost');
-const { port } = app.getHttpServer().address();
-const path = '/accounts';
-const answers = [await ask(port, 'good', undefined, path), await ask(port, 'other', undefined, path)];
-const isRight = answers[0] === '200 client' && /^401 .*invalid_token/.test(answers[1] ?? '');
-process.stdout.write(isRight ? '\nok' : `\n${answers.join('\n')}`);
-process.exit(isRight ? 0 : 1);
+const tls = { cert: readFileSync('server.pem'), key: readFileSync('server.key') };
+const app = await NestFactory.create(AppModule, {
+  httpsOptions: { ...tls, requestCert: true, rejectUnauthorized: false },
+});
+app.enableShutdownHooks();
+protect(app); // before listen()
+await app.listen(process.env.PORT ?? 8443, '127.0.0.1');

@@ -1,0 +1,1 @@
+export const MTLS = Symbol('mtlsBound()');
