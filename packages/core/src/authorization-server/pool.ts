@@ -8,6 +8,7 @@ import { createMismatch } from '../shared/option-errors.js';
 import { isPromise } from '../shared/promises.js';
 import { describeError } from '../shared/shown-error.js';
 import type { CertificateAndKey } from './own-certificate.js';
+import { lookUpServer } from './server-lookup.js';
 
 /** What a connection to the authorization server must trust and show. */
 export interface ConnectionOptions {
@@ -238,7 +239,7 @@ class OwnAgent extends Agent {
 
   constructor(options: AgentOptions) {
     // The connection that was used last is the one that is most likely alive.
-    super({ ...options, scheduling: 'lifo' });
+    super({ lookup: lookUpServer, ...options, scheduling: 'lifo' });
   }
 
   /** All connections of this agent differ in these alone. Node's own name contains the certificate. */
