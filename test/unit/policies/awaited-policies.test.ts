@@ -206,4 +206,17 @@ describe('a resource server, asked again with the Authorization from before the 
     expect(last.scopes).toEqual(['accounts:read']);
     expect(server.require(req, first, () => undefined)).toBe(last);
   });
+
+  it('judges by the last of several introspections, whichever earlier Authorization it gets', async () => {
+    const server = createResourceServer(options());
+    const req = requestWith('token');
+    const first = await server.authorize(req);
+    const second = await server.require(req, first, activeTokenPolicy);
+    claims = good({ scope: 'accounts:read' });
+    const last = await server.require(req, first, activeTokenPolicy);
+    expect(last.scopes).toEqual(['accounts:read']);
+    for (const given of [first, second, last]) {
+      expect(server.require(req, given, () => undefined)).toBe(last);
+    }
+  });
 });

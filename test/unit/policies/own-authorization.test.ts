@@ -1,5 +1,6 @@
 // A resource server knows what it made for a request, and what it let pass without credentials.
 import {
+  type Authorization,
   createResourceServer,
   type NodeRequest,
   type ResourceServer,
@@ -7,6 +8,7 @@ import {
 } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { replaceAuthorization } from '../../../packages/core/src/authorization.js';
 import {
   boundClaims,
   optionsOver,
@@ -46,6 +48,18 @@ it.each<[string, () => Promise<unknown>]>([
   expect(await outcomeOf(() => server.require(req, authorization, () => undefined))).toBe('internal_error');
   const own = await server.authorize(req);
   expect(server.requireOwnAuthorization(req, own)).toBe(own);
+});
+
+it.each<[string, () => unknown]>([
+  ['another request', () => server.authorize(requestWith('token'))],
+  ['another resource server', () => createResourceServer(options()).authorize(req)],
+])('no Authorization of %s takes the place of that of a request', async (_title, make) => {
+  const own = (await server.authorize(req)) as Authorization;
+  const other = (await make()) as Authorization;
+  expect(() => replaceAuthorization(own, other)).toThrow(
+    'an Authorization can only be replaced by one for the same request',
+  );
+  expect(server.require(req, own, () => undefined)).toBe(own);
 });
 
 describe("credentials: 'optional'", () => {
