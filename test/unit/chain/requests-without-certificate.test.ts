@@ -120,3 +120,14 @@ it('a guard with authorities that fail refuses a request without a certificate a
   expect(await outcomeOf(() => server.require(req, authorization, guard))).toBe('certificate_missing');
   await server.close();
 });
+
+it('a rejected token costs no look at the authorities, whatever certificate comes with it', async () => {
+  const authorities = vi.fn(hanging);
+  const server = start(unbound, certificate, 'when-bound', authorities);
+  authorities.mockClear();
+  for (let request = 0; request < 2; request += 1) {
+    expect(await outcomeOf(() => server.authorize(requestWith('inactive')))).toBe('token_inactive');
+  }
+  expect(authorities).not.toHaveBeenCalled();
+  await server.close();
+});

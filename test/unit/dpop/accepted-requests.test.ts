@@ -5,6 +5,7 @@ import {
   type Authorization,
   activeTokenPolicy,
   createResourceServer,
+  type ProofStore,
   type RefusedEvent,
   RequestRefused,
   type ResourceServer,
@@ -148,6 +149,17 @@ describe.each(ways)('%s', (_way, prepare) => {
     expect(await outcomeOf(() => server.authorize(req))).toBe('admitted');
   });
 
+  it.each<[string, ProofStore['add'], string]>([
+    ['has its proof', async () => false, 'dpop_proof_replayed'],
+    ['fails at first', async () => Promise.reject(new Error('away')), 'dpop_proofs_not_recorded'],
+  ])('is refused again in one request if the store %s', async (_title, add, expected) => {
+    const server = serverWith({ store: { add } });
+    await prepare(server);
+    const req = requestOf();
+    expect(await outcomeOf(() => server.authorize(req))).toBe(expected);
+    expect(await outcomeOf(() => server.authorize(req))).toBe('dpop_proof_replayed');
+  });
+
   it('asks no store about a request that is refused anyway', async () => {
     const { store, answers } = heldStore();
     const server = serverWith({ store });
@@ -156,6 +168,21 @@ describe.each(ways)('%s', (_way, prepare) => {
     expect(await outcomeOf(() => server.authorize(requestOf()))).toBe('token_inactive');
     expect(answers).toEqual([]);
   });
+});
+
+it('a cached token with a proof is accepted at once if no store is asked', async () => {
+  const server = serverWith();
+  await server.authorize(requestOf());
+  const req = requestOf();
+  expect(server.isOwnAuthorization(req, server.authorize(req))).toBe(true);
+});
+
+it('a proof under the scheme Bearer, and no certificate: the operator reads what the request lacks', async () => {
+  const req = requestWith('token', { dpop: phone.proof('token') });
+  expect(await outcomeOf(() => serverWith().authorize(req))).toBe('dpop_scheme_missing');
+  expect(refused[0]?.refusal.detail).toBe(
+    'the request has a header DPoP and the scheme Bearer, and no certificate',
+  );
 });
 
 describe("binding: 'report'", () => {

@@ -5,13 +5,16 @@ import {
   ClientCertificate,
   createResourceServer,
   type NodeRequest,
+  type ProblemEvent,
   type ResourceServerOptions,
   readTokenClaims,
   type TokenReader,
 } from '@mtls-bound/core';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { MemoryLog } from '../../support/memory-log.js';
+import { recordedEvents } from '../../support/recorded-events.js';
 
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 beforeAll(() => {
   vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 });
@@ -111,6 +114,10 @@ it.each([
     const granted = await server.authorize(req);
     expect(await outcomeOf(() => server.require(req, granted, activeTokenPolicy))).toBe(expected);
     expect(seen).toEqual(calls);
+    const needs = expect.stringContaining(
+      'requireActive() needs jwtAccessTokens({ introspection: introspection() })',
+    );
+    expect(problems).toMatchObject(expected === 'internal_error' ? [{ message: needs }] : []);
   },
 );
 

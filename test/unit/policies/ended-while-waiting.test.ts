@@ -235,6 +235,31 @@ it('requireActive() ends the cached answer of the issuer that the request first 
   await resourceServer.close();
 });
 
+it("requireActive() asks the issuer of the token alone, also with selectIssuer: 'in-order'", async () => {
+  const answers: [string, () => object][] = [
+    ['https://a.example.com', () => ({ active: false })],
+    ['https://b.example.com', () => boundClaims(certificate)],
+  ];
+  const servers = answers.map(([name, answer]) => pretendServer(answer, name));
+  const resourceServer = createResourceServer({
+    audience: 'https://api.example.com',
+    certificate: () => certificate,
+    issuers: servers.map((server) => ({
+      issuer: server.issuer,
+      clientId: 'api',
+      clientSecret: 'a-client-secret',
+      http: { fetch: server.fetch },
+    })),
+    selectIssuer: 'in-order',
+  } as ResourceServerOptions);
+  const req = requestWith('token');
+  const authorization = await resourceServer.authorize(req);
+  const active: RoutePolicy = ({ introspect }) => introspect();
+  expect(await outcomeOf(() => resourceServer.require(req, authorization, active))).toBe('admitted');
+  expect(servers.map(({ asked }) => asked.length)).toEqual([1, 2]);
+  await resourceServer.close();
+});
+
 describe('a request that was accepted before the channel of revocations was interrupted, and came back', () => {
   it.each([
     ['decides at once', () => undefined, 'admitted'],

@@ -3,6 +3,7 @@ import {
   type Authorization,
   createResourceServer,
   type NodeRequest,
+  type ProblemEvent,
   type ResourceServer,
   type ResourceServerOptions,
 } from '@mtls-bound/core';
@@ -16,7 +17,9 @@ import {
   pretendServer,
   requestWith,
 } from '../../support/pretend-server.js';
+import { recordedEvents } from '../../support/recorded-events.js';
 
+const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
 vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
 const kit = await createTestKit();
 
@@ -46,6 +49,9 @@ it.each<[string, () => Promise<unknown>]>([
   expect(server.isOwnAuthorization(req, authorization)).toBe(false);
   expect(await outcomeOf(() => server.requireOwnAuthorization(req, authorization))).toBe('internal_error');
   expect(await outcomeOf(() => server.require(req, authorization, () => undefined))).toBe('internal_error');
+  const outside =
+    'a guard of a route ran on a request that this mtlsBound() did not accept, or on another req.auth';
+  expect(problems.at(-1)?.message).toContain(outside);
   const own = await server.authorize(req);
   expect(server.requireOwnAuthorization(req, own)).toBe(own);
 });
