@@ -4,6 +4,7 @@
 import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
+import { setTimeout as wait } from 'node:timers/promises';
 import KeyvRedis, { createClient } from '@keyv/redis';
 import express from 'express';
 import { mtlsBound, redisLock, redisLog, requireScopes, revocationEndpoint } from 'express-mtls';
@@ -47,7 +48,7 @@ function supervise(count) {
         worker.process.kill('SIGKILL');
       }
     };
-    setTimeout(kill, endWithin + 5_000).unref();
+    setTimeout(kill, endWithin + 10_000).unref();
   };
   cluster.on('listening', (_worker, { port }) => {
     sinceListening = 0;
@@ -109,14 +110,15 @@ function work() {
   };
   const server = createServer(tls, app).listen(Number(PORT ?? 8443), '127.0.0.1');
 
-  process.once('SIGTERM', () => {
-    const end = async () => {
-      await mtls.close();
+  process.once('SIGTERM', async () => {
+    try {
+      // A request that a client has sent by half holds up close() without limit.
+      await Promise.race([new Promise((resolve) => server.close(resolve)), wait(endWithin)]);
+      server.closeAllConnections(); // Before mtls.close(): after it no revocation is received.
+      await Promise.race([mtls.close(), wait(5_000)]);
+    } finally {
       // A connection to Redis, or one that is still being tried, would keep the process running.
       process.exit();
-    };
-    server.close(end);
-    // A request that a client has sent by half holds up close() without limit, as a WebSocket does.
-    setTimeout(end, endWithin);
+    }
   });
 }

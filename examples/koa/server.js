@@ -1,6 +1,7 @@
 // A Koa API that ends TLS itself. Settings come from the environment; see README.md beside this file.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
+import { setTimeout as wait } from 'node:timers/promises';
 import Koa from 'koa';
 import { mtlsBound, requireScopes } from 'koa-mtls';
 
@@ -29,11 +30,12 @@ const server = createServer(tls, app.callback()).listen(Number(process.env.PORT 
 
 /** Milliseconds that requests under way have to finish after SIGTERM. */
 const endWithin = Number(process.env.END_WITHIN ?? 10_000);
-process.once('SIGTERM', () => {
-  const end = async () => {
-    await mtls.close();
+process.once('SIGTERM', async () => {
+  try {
+    await Promise.race([new Promise((resolve) => server.close(resolve)), wait(endWithin)]);
+    server.closeAllConnections(); // Before mtls.close(): after it no revocation is received.
+    await Promise.race([mtls.close(), wait(5_000)]);
+  } finally {
     process.exit();
-  };
-  server.close(end);
-  setTimeout(end, endWithin);
+  }
 });
