@@ -16,7 +16,6 @@ import { createDpopCheck } from './dpop/dpop-check.js';
 import { type RefusalCode, RequestRefused, TellableError } from './errors.js';
 import type { ClientCertificateUse } from './observe/certificate-expiry.js';
 import { createProblemReporter } from './observe/events.js';
-import type { RevocationEvent } from './observe/revocation-sync.js';
 import type { Settings } from './options/resource-server-options.js';
 import { type ResourceServerOptions, resolveSettings } from './options/resource-server-options.js';
 import { reportUnsafeSettings } from './options/unsafe-settings.js';
@@ -35,7 +34,7 @@ import { ChannelSync } from './revocation/channel-sync.js';
 import { LogSync } from './revocation/log-sync.js';
 import { readRevocationRequest } from './revocation/revocation-request.js';
 import { limitToIssuer, type Revocation, Revocations } from './revocation/revocations.js';
-import { createRevoke } from './revocation/revoke.js';
+import { createRevoke, type Revoke } from './revocation/revoke.js';
 import type { UsableClaims } from './revocation/usability.js';
 import { refuseFurtherArguments } from './shared/call-arguments.js';
 import { ignoreRejection } from './shared/promises.js';
@@ -392,7 +391,7 @@ async function acceptRevocation(
   req: NodeRequest,
   require: RequestAdmitter['require'],
   { publishAndThrow, answer }: Refusals,
-  revoke: (revocation: Revocation, from: RevocationEvent['from']) => Promise<void>,
+  revoke: Revoke,
   { authorization, policy, body }: { authorization: unknown; policy: RoutePolicy; body: unknown },
 ): Promise<HttpAnswer> {
   try {
@@ -404,7 +403,8 @@ async function acceptRevocation(
     });
     try {
       // A client may not revoke tokens of another issuer.
-      await revoke(limitToIssuer(admitted.issuer, revocation as Revocation), 'endpoint');
+      const revoked = limitToIssuer(admitted.issuer, revocation as Revocation);
+      await revoke(revoked, 'endpoint', admitted.clientId);
     } catch (thrown) {
       return publishAndThrow(thrown, admitted.certificate, req, factsAtRoute(admitted));
     }

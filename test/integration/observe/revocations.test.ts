@@ -113,7 +113,7 @@ describe('a revocation is an event with `from`, and names no token and no subjec
           status: 200,
         });
       },
-      { kind: 'subject', from: 'endpoint', issuer: 'https://as.example.com' },
+      { kind: 'subject', from: 'endpoint', issuer: 'https://as.example.com', requestedBy: 'alice' },
     ],
   ])('%s', async (_title, revoke, expected) => {
     await revoke(create());
@@ -325,6 +325,24 @@ describe('metrics', () => {
       await reader.shutdown();
     }
   });
+});
+
+it('pino: the line of a revocation that a client sent names the client', async () => {
+  const note = vi.fn();
+  const stop = observeByLog({ info: note, warn: note, error: note });
+  const server = create();
+  const req = Object.assign(requestWith('token', { 'content-type': form }), { method: 'POST' });
+  await server.acceptRevocation(req, await server.authorize(req), () => undefined, {
+    client_id: 'app-161803',
+  });
+  stop();
+  const fields = {
+    kind: 'clientId',
+    issuer: 'https://as.example.com',
+    from: 'endpoint',
+    requestedBy: 'alice',
+  };
+  expect(note.mock.calls).toEqual([[fields, 'tokens revoked']]);
 });
 
 it('pino: one line of the process that revokes, none of those that hear it, and lines of what is heard', async () => {

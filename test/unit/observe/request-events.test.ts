@@ -5,6 +5,7 @@ import {
   type CertificateEvent,
   ClientCertificate,
   createResourceServer,
+  observeByLog,
   type ProblemEvent,
   type RefusedEvent,
   RequestRefused,
@@ -162,6 +163,18 @@ it('a request that is only reported', async () => {
   expect(reported.map(codeIn)).toEqual(Array(3).fill('certificate_missing'));
   expect(admitted.at(-1)).toMatchObject({ isBound: false, reported: 'certificate_missing' });
   expect([...server.reported]).toEqual([['certificate_missing', 3]]);
+});
+
+it('the line of a reported request has no status: the client gets another one', async () => {
+  const [info, warn, error] = [vi.fn(), vi.fn(), vi.fn()];
+  const stop = observeByLog({ info, warn, error });
+  await serverWith(good, { binding: 'report' }).authorize(requestOf('token'));
+  await outcomeOf(() => serverWith(good).authorize(requestOf('token')));
+  stop();
+  expect(warn.mock.calls).toMatchObject([
+    [{ status: undefined, code: 'certificate_missing', clientId: 'alice' }, "accepted by binding: 'report'"],
+  ]);
+  expect(info.mock.calls).toMatchObject([[{ status: 401, code: 'certificate_missing' }, 'request refused']]);
 });
 
 it('a fault of the authorization server is a problem, a fault of the client is none', async () => {

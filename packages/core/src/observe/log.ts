@@ -78,7 +78,9 @@ export function observeByLog(...args: [logger: Logger]): () => void {
       const { status } = event.refusal;
       return logger[status === 503 ? 'warn' : 'info'](fieldsOf(event), 'request refused');
     },
-    reported: (event) => logger.warn(fieldsOf(event), "accepted by binding: 'report'"),
+    // The request was accepted: the status that `required` would answer is not the one that was sent.
+    reported: (event) =>
+      logger.warn({ ...fieldsOf(event), status: undefined }, "accepted by binding: 'report'"),
     breaker: ({ issuer, endpoint, state }) =>
       logger.warn(
         { issuer, endpoint, state },
@@ -89,10 +91,10 @@ export function observeByLog(...args: [logger: Logger]): () => void {
         { transmitter, types, outcome, error },
         'security event token received',
       ),
-    revocation: ({ kind, issuer, from }) => {
+    revocation: ({ kind, issuer, from, requestedBy }) => {
       // Only the process that was asked to revoke logs it. Otherwise each process would.
       if (from !== 'channel' && from !== 'log') {
-        logger.info({ kind, issuer, from }, 'tokens revoked');
+        logger.info({ kind, issuer, from, requestedBy }, 'tokens revoked');
       }
     },
     revocationSync: ({ from, state, position }) =>

@@ -3,7 +3,7 @@ import type { WrittenRevocation } from '../revocation/revocations.js';
 
 /**
  * Published on `mtls-bound:revocation` when a process takes note of a revocation that it did not
- * know. Names no token, subject, client, session or certificate.
+ * know. Names no revoked token, subject, client, session or certificate.
  */
 export interface RevocationEvent {
   /** What the revocation names. */
@@ -18,6 +18,8 @@ export interface RevocationEvent {
    * process received it there.
    */
   readonly from: 'revoke' | 'endpoint' | 'signal' | 'certificate' | 'channel' | 'log';
+  /** `client_id` of the client that sent it to this process's `revocationEndpoint()`; otherwise undefined. */
+  readonly requestedBy: string | undefined;
 }
 
 /**
@@ -52,13 +54,17 @@ const revocations = channel('mtls-bound:revocation');
 const syncs = channel('mtls-bound:revocation-sync');
 
 /** Publishes that this process has taken note of a revocation. */
-export function publishRevocation(revocation: WrittenRevocation, from: RevocationEvent['from']): void {
+export function publishRevocation(
+  revocation: WrittenRevocation,
+  from: RevocationEvent['from'],
+  requestedBy?: string,
+): void {
   if (revocations.hasSubscribers) {
     const { issuer, ...named } = revocation;
     // A long name is written as its hash, under its kind and `#`.
     const [name = 'token'] = Object.keys(named).map((kind) => kind.replace('#', ''));
     const kind = (name === 'tokenHash' ? 'token' : name) as RevocationEvent['kind'];
-    revocations.publish({ kind, issuer, from } satisfies RevocationEvent);
+    revocations.publish({ kind, issuer, from, requestedBy } satisfies RevocationEvent);
   }
 }
 

@@ -15,6 +15,13 @@ export interface RevokeParts {
   readonly hasLeft: () => boolean;
 }
 
+/** `requestedBy` is the `client_id` of the client that asked for it, if one did. */
+export type Revoke = (
+  given: Revocation,
+  from: RevocationEvent['from'],
+  requestedBy?: string,
+) => Promise<void>;
+
 /**
  * Returns a function that revokes in this process and then in the others. It throws `TypeError` if the value
  * is no revocation, and rejects with `RequestRefused` if other processes may not know of the revocation. In
@@ -23,12 +30,12 @@ export interface RevokeParts {
 export function createRevoke(
   issuers: readonly string[],
   { revocations, log, channel, hasLeft }: RevokeParts,
-): (given: Revocation, from: RevocationEvent['from']) => Promise<void> {
-  return async (given, from) => {
+): Revoke {
+  return async (given, from, requestedBy) => {
     const revocation = toWrittenRevocation(parseRevocation(given, [...issuers]));
     const notice = { revocation, at: Date.now(), id: randomUUID() };
     revocations.add(notice);
-    publishRevocation(revocation, from);
+    publishRevocation(revocation, from, requestedBy);
     try {
       if (hasLeft() && (log ?? channel) !== undefined) {
         throw new TellableError('close() was called');
