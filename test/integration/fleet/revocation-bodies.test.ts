@@ -173,6 +173,8 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
       new Promise((resolve) => parser(req as never, {} as never, resolve));
   const formOf = parse(express.urlencoded({ extended: false }));
   const textOf = parse(express.text({ type: '*/*' }));
+  const rawOf = parse(express.raw({ type: '*/*' }));
+  const jsonOf = parse(express.json());
   const unread: Before = () => undefined;
   it.each<[string, readonly string[], Buffer, Before, number]>([
     ['Content-Encoding: gzip', [formType, 'Content-Encoding: gzip'], gzipSync(plain), unread, 400],
@@ -187,6 +189,10 @@ describe.each(frameworks)('%s: revocationEndpoint()', (framework) => {
     ['Content-Encoding: Identity', [formType, 'Content-Encoding: Identity'], plain, unread, 200],
     ['gzip that a form parser has read', [formType, 'Content-Encoding: gzip'], gzipSync(plain), formOf, 200],
     ['gzip that a text parser has read', [formType, 'Content-Encoding: gzip'], gzipSync(plain), textOf, 200],
+    ['a form that a form parser has read', [formType], plain, formOf, 200],
+    ['a form that a text parser has read', [formType], plain, textOf, 200],
+    ['a form that a parser of bytes has read', [formType], plain, rawOf, 200],
+    ['a form behind a parser of JSON', [formType], plain, jsonOf, 200],
     ['gzip that was read as it is', [formType, 'Content-Encoding: gzip'], gzipSync(plain), bytesOf, 400],
     ['charset=iso-8859-1', [`${formType};charset=iso-8859-1`], plain, unread, 400],
     ['charset = "UTF-16"', [`${formType} ; x=y; CharSet = "UTF-16"`], plain, unread, 400],
