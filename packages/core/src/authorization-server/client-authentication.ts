@@ -85,6 +85,8 @@ export const clientSecretRule: OptionRule<ClientSecret> = {
  * client gets 503.
  *
  * @example
+ * import { readFile } from 'node:fs/promises';
+ *
  * const secret = async () => (await readFile('/run/secrets/client', 'utf8')).trim();
  * mtlsBound({ clientAuthentication: clientSecretBasic(secret) })
  */
