@@ -96,6 +96,7 @@ describe('the secret is set in the same block as the certificate', () => {
     ['nginx/fapi.conf', 'X-FAPI-CLIENT-CERT'],
     ['nginx/unix-socket.conf', 'X-SSL-Client-Cert'],
     ['nginx/mutual-tls-hop.conf', 'X-SSL-Client-Cert'],
+    ['nginx/websockets.conf', 'X-SSL-Client-Cert'],
     ['nginx/trap.conf', 'X-SSL-Client-Cert'],
     ['haproxy/haproxy.cfg', 'X-SSL-Client-Cert'],
     ['apache/apache.conf', 'X-SSL-Client-Cert'],
@@ -130,7 +131,7 @@ describe('the secret is set in the same block as the certificate', () => {
   });
 
   it('there is no other configuration', () => {
-    expect(configurations).toHaveLength(14 + 5 + 2);
+    expect(configurations).toHaveLength(15 + 5 + 2);
   });
 });
 
