@@ -19,7 +19,8 @@ describe('the look-up of an authorization server', () => {
     asked = [];
     lookUp = createServerLookup((host, _options, callback) => {
       const end = (outcome: Error | LookupAddress[]) =>
-        outcome instanceof Error ? callback(outcome, []) : callback(null, outcome);
+        // Node calls back with the error alone.
+        outcome instanceof Error ? callback(outcome, undefined as never) : callback(null, outcome);
       asked.push({ host, end });
     });
   });

@@ -92,7 +92,10 @@ export function createServerLookup(bySystem: ResolveHost): LookupFunction {
     const look: Running = { began: performance.now(), waiting: new Set() };
     running.set(key, look);
     try {
-      bySystem(host, { ...options, all: true }, (error, addresses) => end(key, look, error, addresses));
+      bySystem(host, { ...options, all: true }, (error, addresses) =>
+        // Node calls back with the error alone.
+        end(key, look, error, error === null ? addresses : []),
+      );
     } catch (error) {
       running.delete(key);
       throw error;
