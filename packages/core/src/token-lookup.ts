@@ -85,12 +85,14 @@ export function createTokenLookup(
       if (floodGuard === undefined || countingKeys.length === 0) {
         return ask();
       }
-      const key = `${server.id} ${token}`;
+      // For each server a client has an allowance and places of its own: trouble of one server must not
+      // refuse its tokens of another.
+      const accounts = countingKeys.map((key) => `${server.id} ${key}`);
       return how === 'afresh'
-        ? floodGuard.limitAfresh(countingKeys, key, ask)
+        ? floodGuard.limitAfresh(accounts, token, ask)
         : floodGuard.limit(
-            countingKeys,
-            key,
+            accounts,
+            token,
             { ask, findWithoutAsking: () => cache.findWithoutAsking(token, server) },
             isKnown ? 'known' : 'unknown',
           );

@@ -46,6 +46,26 @@ function start(more: ResourceServerOptions = {}, answer: (token: string) => obje
   return { server, send, asked: pretend.asked };
 }
 
+/** A resource server of two issuers: the header `x-tenant` says which one, `a` or `b`. */
+function startTwo(
+  pretended: readonly ReturnType<typeof pretendServer>[],
+  more: Pick<ResourceServerOptions, 'floodGuard'> = {},
+): ResourceServer {
+  const [a = '', b = ''] = pretended.map(({ issuer }) => issuer);
+  return createResourceServer({
+    audience: 'https://api.example.com',
+    certificate: clientOf,
+    issuers: pretended.map(({ issuer, fetch }) => ({
+      issuer,
+      clientId: 'api',
+      clientSecret: 'a-client-secret',
+      http: { fetch },
+    })),
+    selectIssuer: issuerByHeader('x-tenant', { a, b }),
+    ...more,
+  } as ResourceServerOptions);
+}
+
 /** Uses up the allowance of alice. */
 async function useUpAllowance(send: (client: string, token: string) => Promise<string>): Promise<void> {
   expect(await send('alice', 'unknown-1')).toBe('token_inactive');
@@ -130,18 +150,7 @@ describe('requests of one client at the same time', () => {
     const pretended = ['a', 'b'].map((name) =>
       pretendServer(() => boundClaims(alice, { sub: name }), `https://${name}.example.com`),
     );
-    const [a = '', b = ''] = pretended.map(({ issuer }) => issuer);
-    const server = createResourceServer({
-      audience: 'https://api.example.com',
-      certificate: clientOf,
-      issuers: pretended.map(({ issuer, fetch }) => ({
-        issuer,
-        clientId: 'api',
-        clientSecret: 'a-client-secret',
-        http: { fetch },
-      })),
-      selectIssuer: issuerByHeader('x-tenant', { a, b }),
-    } as ResourceServerOptions);
+    const server = startTwo(pretended);
     expect(await Promise.all(['a', 'b'].map((issuer) => check(server, issuer)))).toEqual([
       'admitted',
       'admitted',
@@ -149,6 +158,39 @@ describe('requests of one client at the same time', () => {
     const [first, second] = pretended.map(({ asked }) => asked.length);
     expect(first).toBeGreaterThan(0);
     expect(second).toBe(first);
+  });
+});
+
+describe('a client with tokens of two issuers', () => {
+  /** `a` answers as given, and `b` knows the tokens of alice. */
+  function sendWhere(answerOfA: (token: string) => object | Promise<object>) {
+    const server = startTwo(
+      [pretendServer(answerOfA, 'https://a.example.com'), pretendServer(claimsOf, 'https://b.example.com')],
+      { floodGuard: { address: false, allowance: 30, window: 3_600 } },
+    );
+    return (tenant: string, token: string) =>
+      outcomeOf(() => server.authorize(requestOf('alice', token, { 'x-tenant': tenant })));
+  }
+
+  it('is accepted by its tokens of one after trouble of the other used up its allowance there', async () => {
+    const send = sendWhere(() => new Response('', { status: 500 }));
+    for (let at = 0; at < 30; at += 1) {
+      expect(await send('a', `alice-${at}`)).toBe('authorization_server_failed');
+    }
+    expect(await send('a', 'alice-31')).toBe('authorization_server_not_asked');
+    expect(await send('b', 'alice-token')).toBe('admitted');
+  });
+
+  it('is accepted by its tokens of one while the other answers slowly', async () => {
+    const { opened, open } = gate();
+    const send = sendWhere(async (token) => {
+      await opened;
+      return claimsOf(token);
+    });
+    const slow = Array.from({ length: 25 }, (_, at) => send('a', `alice-${at}`));
+    expect(await send('b', 'alice-token')).toBe('admitted');
+    open();
+    expect(await Promise.all(slow)).toEqual(slow.map(() => 'admitted'));
   });
 });
 

@@ -201,7 +201,8 @@ export class FloodGuard<Active extends object> {
    * the client. An unknown token also takes one reading of the client's allowance. Rejects with
    * `RequestRefused` if the client has used these up and no cache knows the token.
    *
-   * @param key names the token and the server that is asked
+   * @param countingKeys those of the client at the server that is asked: for each server it has accounts
+   * of its own
    */
   limit(
     countingKeys: CountingKeys,
@@ -224,7 +225,8 @@ export class FloodGuard<Active extends object> {
    * the client, and nothing from the allowance. Requests with the same token share a reading that has
    * not begun. Rejects with `RequestRefused` if too many readings of the client wait.
    *
-   * @param key names the token and the server that is asked
+   * @param countingKeys those of the client at the server that is asked: for each server it has accounts
+   * of its own
    */
   limitAfresh(
     countingKeys: CountingKeys,
