@@ -185,5 +185,13 @@ export const outcomes: readonly [string, Answering, ExpectedRefusal | typeof pas
     (about) => answer(200, goodText(about).replace('{', '{"aud":"https://other.example.com",')),
     passes,
   ],
+  [
+    'a subject that is not UTF-8 (RFC 8259 §8.1)',
+    (about) => (_req, res) => {
+      res.writeHead(200, { 'content-type': 'application/json' });
+      res.end(goodText(about).replace('user-1', 'ren\u00e9'), 'latin1');
+    },
+    passing(),
+  ],
   ['a byte order mark', (about) => answer(200, `\ufeff${goodText(about)}`), passes],
 ];

@@ -5,6 +5,7 @@ import {
   headerOf,
 } from '../../../packages/core/src/authorization-server/whole-answer.js';
 
+const url = 'https://user:secret@as.example.com/introspect?token=secret';
 const json = { 'content-type': 'application/json' };
 const form = { 'content-type': 'application/x-www-form-urlencoded' };
 
@@ -13,7 +14,6 @@ const bodies: readonly (readonly [string, number, Record<string, string>, Buffer
   ['JSON', 200, json, Buffer.from('{"active":true}')],
   ['text that is no JSON', 200, json, Buffer.from('no JSON')],
   ['a byte order mark', 200, json, Buffer.from('\uFEFF{"active":true}')],
-  ['bytes that are no UTF-8', 200, json, Buffer.from([0x22, 0xff, 0xc3, 0x28, 0xf0, 0x9f, 0x22])],
   ['an empty body', 200, json, Buffer.alloc(0)],
   ['a status without a body', 204, {}, Buffer.alloc(0)],
   ['an error status', 503, { 'retry-after': '3' }, Buffer.from('later')],
@@ -82,26 +82,50 @@ async function outcomeOf(use: Use, response: Response): Promise<unknown> {
 describe.each(bodies)('%s', (_title, status, headers, bytes) => {
   it.each(Object.entries(uses))('%s is as of a Response', async (_name, use) => {
     const expected = new Response(status === 204 ? null : bytes, { status, headers });
-    expect(await outcomeOf(use, createWholeAnswer(status, new Headers(headers), bytes))).toEqual(
+    expect(await outcomeOf(use, createWholeAnswer(status, new Headers(headers), bytes, url))).toEqual(
       await outcomeOf(use, expected),
     );
   });
 });
 
 it('bytes() gives the bytes, also where Node has no such method yet', async () => {
-  const answer = createWholeAnswer(200, new Headers(json), Buffer.from([1, 2, 255])) as Response & {
+  const answer = createWholeAnswer(200, new Headers(json), Buffer.from([1, 2, 255]), url) as Response & {
     bytes(): Promise<Uint8Array>;
   };
   expect([...(await answer.bytes())]).toEqual([1, 2, 255]);
   await expect(answer.bytes()).rejects.toThrow(TypeError);
 });
 
+describe('bytes that are no UTF-8', () => {
+  const bytes = Buffer.from([0x22, 0xff, 0xc3, 0x28, 0xf0, 0x9f, 0x22]);
+  const created = () => createWholeAnswer(200, new Headers(json), bytes, url);
+
+  it.each<[string, (answer: Response) => Promise<unknown>]>([
+    ['text()', (answer) => answer.text()],
+    ['json()', (answer) => answer.json()],
+    ['json() of a clone', (answer) => answer.clone().json()],
+    ['json() for a function that reads JSON', (answer) => asJson(answer).json()],
+    ['text() after the stream was made', async (answer) => [answer.body, await answer.text()]],
+  ])('%s refuses them, and shows no secret of the URL', async (_title, read) => {
+    await expect(read(created())).rejects.toMatchObject({
+      code: 'authorization_server_invalid_answer',
+      detail: expect.stringMatching(
+        /^an unusable answer from https:(?!.*secret).*as\.example\.com.*: the body is not UTF-8/,
+      ) as string,
+    });
+  });
+
+  it('arrayBuffer() gives them', async () => {
+    expect(Buffer.from(await created().arrayBuffer())).toEqual(bytes);
+  });
+});
+
 it('is a Response', () => {
-  expect(createWholeAnswer(200, new Headers(json), Buffer.alloc(0))).toBeInstanceOf(Response);
+  expect(createWholeAnswer(200, new Headers(json), Buffer.alloc(0), url)).toBeInstanceOf(Response);
 });
 
 it.each([101, 199, 600, 999])('a status that no final answer has is refused: %s', (status) => {
-  expect(() => createWholeAnswer(status, new Headers(), Buffer.alloc(0))).toThrow(RangeError);
+  expect(() => createWholeAnswer(status, new Headers(), Buffer.alloc(0), url)).toThrow(RangeError);
 });
 
 /** Headers of another implementation, which count how often all of them are read. */
@@ -121,7 +145,7 @@ class OtherHeaders extends Map<string, string> {
 describe('headers of another implementation', () => {
   const created = () => {
     const headers = new OtherHeaders(Object.entries({ ...json, 'retry-after': '3' }));
-    return { headers, answer: createWholeAnswer(200, headers as never, Buffer.from('{"active":true}')) };
+    return { headers, answer: createWholeAnswer(200, headers as never, Buffer.from('{"active":true}'), url) };
   };
 
   it('are read one by one, without all of them', async () => {
@@ -152,7 +176,7 @@ describe('headers of another implementation', () => {
 describe('an answer for a function that reads JSON', () => {
   it('has the status and the body, and no header but its type', async () => {
     const headers = new Headers({ ...json, date: 'now', 'content-type': 'Application/JSON; charset=utf-8' });
-    const given = asJson(createWholeAnswer(200, headers, Buffer.from('{"active":true}')));
+    const given = asJson(createWholeAnswer(200, headers, Buffer.from('{"active":true}'), url));
     expect([given.status, [...given.headers], await given.json()]).toEqual([
       200,
       [['content-type', 'application/json']],
@@ -161,7 +185,7 @@ describe('an answer for a function that reads JSON', () => {
   });
 
   it('is the answer itself where it was read, and a Response of Node', async () => {
-    const answer = createWholeAnswer(200, new Headers(json), Buffer.from('{}'));
+    const answer = createWholeAnswer(200, new Headers(json), Buffer.from('{}'), url);
     await answer.text();
     const response = new Response('{}');
     expect([asJson(answer) === answer, asJson(response) === response]).toEqual([true, true]);

@@ -152,7 +152,7 @@ function sentByNodeFetch(pool: Pool, maxResponseSize: number, identity?: ReadCer
         const answer = await exchange.result;
         hasAnswered = true;
         const bytes = await readStream(answer.body, maxResponseSize);
-        return createWholeAnswer(answer.status, answer.headers, bytes);
+        return createWholeAnswer(answer.status, answer.headers, bytes, url);
       });
     } catch (error) {
       exchange.abort();
@@ -239,7 +239,7 @@ function sentBy(userFetch: typeof globalThis.fetch, maxResponseSize: number): Se
       ignoreErrorsOf(answeredBody);
       refusePromises(url, { status, headers: answered, body: answeredBody });
       const read = await readBody(answeredBody, maxResponseSize, deadline);
-      return createWholeAnswer(Math.trunc(Number(status)), new Headers(answered), read);
+      return createWholeAnswer(Math.trunc(Number(status)), new Headers(answered), read, url);
     });
 }
 

@@ -41,7 +41,7 @@ import {
   signedAnswerType,
 } from './signed-introspection.js';
 import { JwtRejected } from './verified-jwt.js';
-import { asJson, headerOf } from './whole-answer.js';
+import { asJson, headerOf, refusalOfReading } from './whole-answer.js';
 
 /**
  * Parameters of the request that this package writes itself, which further ones must not replace.
@@ -208,7 +208,7 @@ export function introspection(...args: [options?: IntrospectionOptions]): TokenS
               );
         return readAnswer(answer, { issuer, mustNameType, thumbprint });
       } catch (error) {
-        throw error instanceof RequestRefused ? error : invalidAnswer(endpoint, explainInvalid(error));
+        throw refusalOfReading(error) ?? invalidAnswer(endpoint, explainInvalid(error));
       }
     };
     const introspect = (token: string, requester?: RequesterFacts): Promise<TokenAnswer> =>

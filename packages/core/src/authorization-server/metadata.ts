@@ -17,6 +17,7 @@ import { describeClaim } from '../token/token-rejection.js';
 import type { Http } from './http.js';
 import type { RequesterFacts } from './requester.js';
 import { readRetryAfter, serverTrouble } from './retry-after.js';
+import { refusalOfReading } from './whole-answer.js';
 
 /**
  * The authorization server's metadata, discovered when first needed. Rejects with `RequestRefused`.
@@ -175,7 +176,7 @@ async function read(url: URL, response: Response): Promise<AuthorizationServer |
       return mismatch(url.href, issuerIn(error.cause));
     }
     const detail = `the metadata of ${redactUrl(url)} can not be read: ${describeError(error)}`;
-    return new RequestRefused('authorization_server_invalid_answer', { detail });
+    return refusalOfReading(error) ?? new RequestRefused('authorization_server_invalid_answer', { detail });
   }
 }
 

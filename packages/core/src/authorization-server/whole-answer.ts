@@ -1,3 +1,6 @@
+import { RequestRefused } from '../errors.js';
+import { redactUrl } from '../shared/shown-url.js';
+
 /**
  * Statuses of answers without a body, with which `Response` accepts none, not even an empty one.
  */
@@ -9,7 +12,7 @@ export interface HeaderSource extends Iterable<[name: string, value: string]> {
 }
 
 interface WholeAnswerClass {
-  new (status: number, headers: HeaderSource, body: Buffer<ArrayBuffer>): Response;
+  new (status: number, headers: HeaderSource, body: Buffer<ArrayBuffer>, url: string): Response;
   /** Undefined for a `Response` that is no `WholeAnswer`. */
   headerOf(response: Response, name: string): string | null | undefined;
   asJson(response: Response): Response;
@@ -21,14 +24,26 @@ let WholeAnswer: WholeAnswerClass | undefined;
  * Returns a `Response` whose body is in memory. Text and JSON are read from there, as a stream
  * would take longer than the rest of the answer. What else takes long is made when it is read: the
  * `Headers`, and a stream. Throws `RangeError` for a status that no final answer has.
+ *
+ * Text and JSON that are not UTF-8 are refused with `RequestRefused` when they are read. A lenient reader
+ * makes one text of different bytes, and so one subject of two (RFC 8259 §8.1).
+ *
+ * @param url which the refusal names
  */
 export function createWholeAnswer(
   status: number,
   headers: HeaderSource,
   body: Buffer<ArrayBuffer>,
+  url: string,
 ): Response {
   WholeAnswer ??= defineWholeAnswer();
-  return new WholeAnswer(status, headers, body);
+  return new WholeAnswer(status, headers, body, url);
+}
+
+/** Returns the refusal that reading an answer threw. oauth4webapi makes it the cause of its own error. */
+export function refusalOfReading(error: unknown): RequestRefused | undefined {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return [error, cause].find((thrown) => RequestRefused.isRefusal(thrown));
 }
 
 /** Returns a header of a response, `null` if it has none, without making its `Headers`. */
@@ -47,7 +62,7 @@ export function asJson(response: Response): Response {
 
 /** Node loads its `Response`, and much with it, when the name is read first. */
 function defineWholeAnswer(): WholeAnswerClass {
-  const decoder = new TextDecoder();
+  const decoder = new TextDecoder('utf-8', { fatal: true });
   const jsonHeaders = new Headers({ 'content-type': 'application/json' });
 
   /**
@@ -59,16 +74,18 @@ function defineWholeAnswer(): WholeAnswerClass {
     /** Null where the status has no body: it can be read again and again. */
     readonly #bytes: Buffer<ArrayBuffer> | null;
     readonly #source: HeaderSource;
+    readonly #url: string;
     #headers: Headers | undefined;
     #isRead = false;
     #streamed: Response | undefined;
 
-    constructor(status: number, headers: HeaderSource, body: Buffer<ArrayBuffer>) {
+    constructor(status: number, headers: HeaderSource, body: Buffer<ArrayBuffer>, url: string) {
       if (!(status >= 200 && status <= 599)) {
         throw new RangeError('the status of an answer must be from 200 to 599');
       }
       this.#status = status;
       this.#source = headers;
+      this.#url = url;
       this.#headers = headers instanceof Headers ? headers : undefined;
       this.#bytes = bodiless.has(status) ? null : body;
     }
@@ -79,7 +96,7 @@ function defineWholeAnswer(): WholeAnswerClass {
 
     static asJson(response: Response): Response {
       return #source in response && response.#bytes !== null && response.#isUntouched()
-        ? responseOf(new OwnAnswer(response.#status, jsonHeaders, response.#bytes))
+        ? responseOf(new OwnAnswer(response.#status, jsonHeaders, response.#bytes, response.#url))
         : response;
     }
 
@@ -110,10 +127,10 @@ function defineWholeAnswer(): WholeAnswerClass {
 
     async text(): Promise<string> {
       if (!this.#isUntouched()) {
-        return OwnAnswer.streamOf(this).text();
+        return this.#decode(await OwnAnswer.streamOf(this).arrayBuffer());
       }
       this.#isRead = true;
-      return decoder.decode(this.#bytes ?? undefined);
+      return this.#decode(this.#bytes);
     }
 
     async json(): Promise<unknown> {
@@ -126,9 +143,20 @@ function defineWholeAnswer(): WholeAnswerClass {
     }
 
     clone(): Response {
+      const bytes = this.#bytes ?? Buffer.alloc(0);
       return this.#isUntouched()
-        ? responseOf(new OwnAnswer(this.#status, new Headers(this.headers), this.#bytes ?? Buffer.alloc(0)))
+        ? responseOf(new OwnAnswer(this.#status, new Headers(this.headers), bytes, this.#url))
         : OwnAnswer.streamOf(this).clone();
+    }
+
+    #decode(bytes: ArrayBuffer | Buffer<ArrayBuffer> | null): string {
+      try {
+        return decoder.decode(bytes ?? undefined);
+      } catch {
+        const server = redactUrl(this.#url);
+        const detail = `an unusable answer from ${server}: the body is not UTF-8 (RFC 8259 §8.1)`;
+        throw new RequestRefused('authorization_server_invalid_answer', { detail });
+      }
     }
 
     #isUntouched(): boolean {

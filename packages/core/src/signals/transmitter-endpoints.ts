@@ -77,7 +77,7 @@ export function createAskTransmitter({
       const response = await (mayRepeat ? retryBroken(send) : send(false));
       return {
         status: response.status,
-        json: parseJson(await response.text()),
+        json: parseJson(await response.text().catch(() => '')),
         retryAfter: readRetryAfter(response.headers.get('retry-after')).retryAfter,
       };
     }).catch((error: unknown) => {
