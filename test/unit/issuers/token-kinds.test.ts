@@ -12,6 +12,7 @@ import {
 } from '@mtls-bound/core';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { MemoryLog } from '../../support/memory-log.js';
+import { gate } from '../../support/pretend-server.js';
 import { recordedEvents } from '../../support/recorded-events.js';
 
 const problems = recordedEvents<ProblemEvent>('mtls-bound:problem');
@@ -146,6 +147,36 @@ it.each([
     expect(await outcomeOf(() => server.require(req, granted, activeTokenPolicy))).toBe(expected);
   },
 );
+
+it('an introspection that began before requireActive() found the token inactive does not count', async () => {
+  const { opened, open } = gate();
+  const iat = Math.floor(Date.now() / 1000) - 60;
+  const cnf = { 'x5t#S256': certificate.thumbprint };
+  const read = async () => readTokenClaims({ sub: 'alice', iat, exp: iat + 3_600, aud: 'api', cnf }, issuer);
+  // While the log is down, each request is introspected. The second answer is slow, the third is that the token
+  // has ended.
+  const introspect = vi.fn(read);
+  introspect.mockImplementationOnce(read);
+  introspect.mockImplementationOnce(() => opened.then(read));
+  introspect.mockImplementationOnce(async () => 'token_inactive' as never);
+  const log = Object.assign(new MemoryLog(), { failure: new Error('down') });
+  const server = createResourceServer({
+    issuer,
+    audience: 'api',
+    certificate: () => certificate,
+    tokens: () => Object.assign(read, { introspect }),
+    cache: { maxAge: 0 },
+    revocations: { log, secret: 'a secret of at least 32 characters', maxWait: 0 },
+  });
+  const req = request();
+  const granted = await server.authorize(req);
+  const other = outcomeOf(() => server.authorize(request()));
+  await vi.waitFor(() => expect(introspect).toHaveBeenCalledTimes(2));
+  expect(await outcomeOf(() => server.require(req, granted, activeTokenPolicy))).toBe('token_inactive');
+  open();
+  expect(await other).toBe('token_inactive');
+  await server.close();
+});
 
 it.each(['opaque', '', null, 1])('a source of the kind %j is refused at start-up', (kind) => {
   expect(() => resourceServerOver(() => ({ kind }) as never)).toThrow(
