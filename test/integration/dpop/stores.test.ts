@@ -120,17 +120,13 @@ describe.each(frameworks)('%s', (framework) => {
   );
 
   it.each<[string, ProofStore['add'], RegExp]>([
-    [
-      'rejects',
-      async () => Promise.reject(new Error('secret of the store')),
-      /^dpop\.store: Error$|dpop\.store/,
-    ],
+    ['rejects', async () => Promise.reject(new Error('secret of the store')), /^dpop\.store: Error$/],
     [
       'throws',
       () => {
         throw new Error('secret of the store');
       },
-      /dpop\.store/,
+      /^dpop\.store: Error$/,
     ],
     ['does not answer', () => new Promise(() => undefined), /no answer within 0\.05 s/],
     ['returns no boolean', async () => 'OK' as never, /neither true nor false/],
