@@ -87,6 +87,7 @@ describe('with a profile, the TLS of a connection is checked', () => {
     ['says nothing of itself', {}, tls('TLSv1.1'), 'tls_unsuitable'],
     ['says nothing of itself', {}, tls('TLSv1.3'), 'admitted'],
     ['says nothing of itself, without TLS', {}, plain, 'admitted'],
+    ['says nothing of itself, without a connection', {}, null as never, 'admitted'],
     ['reads a header', { header: 'x-certificate' }, tls('TLSv1.1'), 'admitted'],
     ['reads the connection', { fromConnection: true }, tls('TLSv1.1'), 'tls_unsuitable'],
     ['reads the connection, without TLS', { fromConnection: true }, plain, 'tls_unsuitable'],

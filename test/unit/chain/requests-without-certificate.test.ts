@@ -131,3 +131,15 @@ it('a rejected token costs no look at the authorities, whatever certificate come
   expect(authorities).not.toHaveBeenCalled();
   await server.close();
 });
+
+it('a token of another certificate costs no look at the authorities', async () => {
+  const authorities = vi.fn(hanging);
+  const other = { cnf: { 'x5t#S256': 'B'.repeat(43) } };
+  const server = start(other, certificate, 'required', authorities);
+  authorities.mockClear();
+  for (let request = 0; request < 2; request += 1) {
+    expect(await outcomeOf(() => server.authorize(requests.plain()))).toBe('certificate_mismatch');
+  }
+  expect(authorities).not.toHaveBeenCalled();
+  await server.close();
+});

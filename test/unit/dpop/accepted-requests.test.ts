@@ -170,6 +170,24 @@ describe.each(ways)('%s', (_way, prepare) => {
   });
 });
 
+it('a token of the type DPoP is accepted with a proof', async () => {
+  claims = { ...byKey, token_type: 'DPoP' };
+  expect(await outcomeOf(() => serverWith().authorize(requestOf()))).toBe('admitted');
+});
+
+it.each([
+  ['required', 'certificate_refused', []],
+  ['report', 'admitted', ['certificate_refused']],
+] as const)(
+  "a certificate that the certificate policy refuses counts next to a proof, with binding: '%s': %s",
+  async (binding, expected, codes) => {
+    const certificatePolicy = { subject: 'CN=of another' };
+    const more = { binding, certificatePolicy, certificate: () => kit.certificate };
+    expect(await outcomeOf(() => serverWith({}, more).authorize(requestOf()))).toBe(expected);
+    expect(reported.map(({ refusal }) => refusal.code)).toEqual(codes);
+  },
+);
+
 it('a cached token with a proof is accepted at once if no store is asked', async () => {
   const server = serverWith();
   await server.authorize(requestOf());

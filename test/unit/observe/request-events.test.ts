@@ -158,7 +158,14 @@ it('a request that is only reported', async () => {
   for (const token of ['first', 'first', 'second']) {
     await server.authorize(requestOf(token));
   }
-  const event = { stage: 'request', issuer, clientId: 'alice', thumbprint: undefined, interactionId };
+  const event = {
+    stage: 'request',
+    issuer,
+    clientId: 'alice',
+    thumbprint: undefined,
+    interactionId,
+    explanation: { certificateFrom: 'the option certificate', presentedThumbprint: undefined },
+  };
   expect(reported).toMatchObject([event, event, event]);
   expect(reported.map(codeIn)).toEqual(Array(3).fill('certificate_missing'));
   expect(admitted.at(-1)).toMatchObject({ isBound: false, reported: 'certificate_missing' });
