@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTestKit, type TestKit } from '@mtls-bound/core/testing';
@@ -8,6 +9,7 @@ import Koa from 'koa';
 import * as koaMtls from 'koa-mtls';
 import supertest from 'supertest';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { close, listen } from '../../support/loopback.js';
 
 let kit: TestKit;
 beforeEach(async () => {
@@ -269,4 +271,16 @@ it('is not to be had in production', async () => {
       'createTestKit(): expected another NODE_ENV, got production',
     );
   }
+});
+
+it('over a port, a client presents a certificate by the header x-test-client-certificate', async () => {
+  const server = createServer(apis.Express());
+  const url = `http://127.0.0.1:${await listen(server)}/payments`;
+  const authorization = `Bearer ${kit.boundToken({ scopes: ['payments:write'], subject: 'alice' })}`;
+  const statusBy = async (thumbprint: string) =>
+    (await fetch(url, { headers: { authorization, 'x-test-client-certificate': thumbprint } })).status;
+  expect(await statusBy(kit.certificate.thumbprint)).toBe(200);
+  expect(await statusBy(kit.otherCertificate.thumbprint)).toBe(401);
+  expect((await fetch(url, { headers: { authorization } })).status).toBe(401);
+  await close(server);
 });
