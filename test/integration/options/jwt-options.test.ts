@@ -40,7 +40,7 @@ const refused: [unknown, string, string][] = [
   [
     { claims: { clientid: 'azp' } },
     'claims.clientid',
-    'expected no options but clientId, scope, subject, thumbprint, got an unknown one',
+    'expected no options but clientId, scope, subject, thumbprint, got an unknown one; did you mean clientId?',
   ],
   ...['clientId', 'scope', 'subject'].flatMap((name): [unknown, string, string][] => [
     [{ claims: { [name]: '' } }, `claims.${name}`, `expected ${names}, got ""`],

@@ -54,7 +54,11 @@ const wrong: [string, unknown, string | RegExp][] = [
   [
     'an unknown option',
     { ...good, isuer: 'x' },
-    mismatch('isuer', 'an unknown one', 'no options but issuer, authorizationServerMetadataMaxAge,'),
+    mismatch(
+      'isuer',
+      'an unknown one; did you mean issuer?',
+      'no options but issuer, authorizationServerMetadataMaxAge,',
+    ),
   ],
   [
     'an issuer without TLS',
@@ -216,6 +220,21 @@ const wrong: [string, unknown, string | RegExp][] = [
     { ...good, binding: 'optional' },
     mismatch('binding', 'a string of 8 characters', "'required' or 'when-bound'"),
   ],
+  ...[
+    ['two letters', 'reprot', '"reprot"'],
+    ['capitals', 'Required', '"Required"'],
+    ['a hyphen', 'when_bound', '"when_bound"'],
+    ['a line end', 'report\n', '"report\\n"'],
+    ['another word', 'hunter22', 'a string of 8 characters'],
+    ['many hyphens', `report${'-'.repeat(40)}`, 'a string of 46 characters'],
+  ].map(
+    ([title, binding, got]) =>
+      [
+        `a misspelt binding: ${title}`,
+        { ...good, binding },
+        mismatch('binding', String(got), "'required' or 'when-bound' or 'report'"),
+      ] as [string, object, RegExp],
+  ),
   ['a binding of another type', { ...good, binding: false }, mismatch('binding', 'false')],
   [
     'a certificate source that was not called',

@@ -53,7 +53,9 @@ it.each(['MTLS_BOUND_ISUER', 'MTLS_BOUND_CLIENT_AUTHENTICATON', 'MTLSBOUND_BINDI
   (name) => {
     const { message } = refusalOf(() => resolveSettings(good, { [name]: secret }));
     expect(message).toMatch(
-      new RegExp(`^${name}: expected no variable but MTLS_BOUND_ISSUER, .*, got an unknown one$`),
+      new RegExp(
+        `^${name}: expected no variable but MTLS_BOUND_ISSUER, .*, got an unknown one; did you mean MTLS_BOUND_[A-Z_]+\\?$`,
+      ),
     );
     expect(message).toContain('MTLS_BOUND_CA_FILE');
     expect(message).not.toContain(secret.slice(0, 8));

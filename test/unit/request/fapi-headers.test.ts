@@ -131,16 +131,12 @@ it('the result is frozen', () => {
 });
 
 it.each<[unknown, string, string]>([
-  [
-    { interactionId: 'maybe' },
-    'fapiHeaders().interactionId',
-    `expected 'made' or 'required', got a string of 5 characters`,
-  ],
+  [{ interactionId: 'maybe' }, 'fapiHeaders().interactionId', `expected 'made' or 'required', got "maybe"`],
   [{ interactionId: true }, 'fapiHeaders().interactionId', `expected 'made' or 'required', got true`],
   [
     { interactionID: 'made' },
     'fapiHeaders().interactionID',
-    'expected no options but interactionId, onRefused, got an unknown one',
+    'expected no options but interactionId, onRefused, got an unknown one; did you mean interactionId?',
   ],
   [
     { onRefused: 'throw' },

@@ -37,8 +37,14 @@ export function refuseUnknownName(path: string, names: readonly string[], known:
   const expected = known.length === 0 ? 'no options' : `no options but ${known.join(', ')}`;
   // The name may be a secret, as in { [value]: header }: only a misspelt name of an option is
   // shown.
-  throw isMisspelt(unknown, known)
-    ? createMismatch(path === 'options' ? unknown : `${path}.${unknown}`, expected, 'an unknown one')
+  const meant = findMeant(unknown, known);
+  throw meant !== undefined
+    ? createMismatch(
+        path === 'options' ? unknown : `${path}.${unknown}`,
+        expected,
+        'an unknown one',
+        `; did you mean ${meant}?`,
+      )
     : createMismatch(path, expected, `a name of ${unknown.length} characters`);
 }
 
@@ -60,9 +66,12 @@ export function refuseHiddenMember(path: string, options: object): void {
 export function refuseMisspeltVariable(environment: NodeJS.ProcessEnv, known: readonly string[]): void {
   // An empty variable is how many tools say "not set".
   const given = Object.keys(environment).filter((name) => environment[name] && !known.includes(name));
-  const misspelt = given.find((name) => isMisspelt(name, known));
-  if (misspelt !== undefined) {
-    throw createMismatch(misspelt, `no variable but ${known.join(', ')}`, 'an unknown one');
+  for (const name of given) {
+    const meant = findMeant(name, known);
+    if (meant !== undefined) {
+      const expected = `no variable but ${known.join(', ')}`;
+      throw createMismatch(name, expected, 'an unknown one', `; did you mean ${meant}?`);
+    }
   }
 }
 
@@ -70,14 +79,25 @@ export function refuseMisspeltVariable(environment: NodeJS.ProcessEnv, known: re
 const MAX_SLIPS = 2;
 
 /**
- * Returns whether a name differs from that of an option only in case, hyphens, underscores and two letters.
+ * Returns the known name that a misspelt one is nearest to: they differ only in case, hyphens, underscores
+ * and two letters. Undefined if there is none.
  */
-function isMisspelt(name: string, known: readonly string[]): boolean {
+function findMeant(name: string, known: readonly string[]): string | undefined {
   const plain = (text: string): string => text.replaceAll(/[-_]/g, '').toLowerCase();
+  const slipsOf = (one: string): number => slipsBetween(plain(name), plain(one));
   // Any text is within `MAX_SLIPS` of a very short name.
-  return (
-    name.length > 2 * MAX_SLIPS && known.some((one) => slipsBetween(plain(name), plain(one)) <= MAX_SLIPS)
-  );
+  return name.length > 2 * MAX_SLIPS
+    ? known.filter((one) => slipsOf(one) <= MAX_SLIPS).toSorted((a, b) => slipsOf(a) - slipsOf(b))[0]
+    : undefined;
+}
+
+/**
+ * Describes what was given to an option that takes one of a few names. It is shown if it is nearly one of
+ * them: then it is no secret.
+ */
+export function describeName(given: unknown, names: readonly string[]): string {
+  const isShown = typeof given === 'string' && given.length <= 32 && findMeant(given, names) !== undefined;
+  return isShown ? JSON.stringify(given) : described(given);
 }
 
 /**

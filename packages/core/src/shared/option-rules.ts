@@ -1,6 +1,6 @@
 import type { SecureContextOptions } from 'node:tls';
 import { isTellable } from '../errors.js';
-import { createMismatch, described } from './option-errors.js';
+import { createMismatch, described, describeName } from './option-errors.js';
 import { readPemCertificates } from './pem-certificates.js';
 import { describeError } from './shown-error.js';
 import { hasUserInfo, redactUrlSpelling } from './shown-url.js';
@@ -171,6 +171,7 @@ export function oneOf<const T extends string>(...names: T[]): OptionRule<T> {
   return {
     accepted: names.map((name) => `'${name}'`).join(' or '),
     read: (given) => names.find((name) => name === given),
+    explain: (given) => describeName(given, names),
   };
 }
 
