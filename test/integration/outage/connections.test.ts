@@ -1,4 +1,5 @@
 import net from 'node:net';
+import tls from 'node:tls';
 import type { BreakerEvent } from '@mtls-bound/core';
 import { describe, expect, it, vi } from 'vitest';
 import { frameworks, startApi } from '../../support/apis.js';
@@ -97,4 +98,33 @@ describe.each(frameworks)('%s', (framework) => {
       }
     },
   );
+});
+
+it.each([
+  ['of an unknown authority', false],
+  ['for another host', true],
+])('a certificate %s costs one handshake a question', async (_title, trusted) => {
+  const { cert, key } = pki.alice;
+  let connections = 0;
+  const untrusted = tls.createServer({ cert, key }).on('connection', () => {
+    connections += 1;
+  });
+  untrusted.on('tlsClientError', () => undefined);
+  const port = await listen(untrusted);
+  const issuer = `https://127.0.0.1:${port}`;
+  const api = await startApi('Express', pki, {
+    issuer,
+    authorizationServerMetadata: { introspection_endpoint: `${issuer}/introspect` },
+    clientId: 'api',
+    clientSecret: 'a-secret',
+    audience,
+    ...(trusted && { http: { ca: pki.ca.cert } }),
+  });
+  try {
+    const response = await call(pki, api, '/', pki.alice).auth('a-token', { type: 'bearer' });
+    expect([response.status, connections]).toEqual([503, 1]);
+  } finally {
+    await api.close();
+    await close(untrusted);
+  }
 });

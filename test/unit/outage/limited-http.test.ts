@@ -1,6 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type Http, StaleConnection } from '../../../packages/core/src/authorization-server/http.js';
+import {
+  type Http,
+  StaleConnection,
+  UntrustedServer,
+} from '../../../packages/core/src/authorization-server/http.js';
 import {
   createLimitedHttpClient,
   retryBroken,
@@ -340,4 +344,10 @@ it('a timeout after a long wait for the turn does not count', async () => {
   const { send } = protect(http, { maxConcurrent: 1, maxFailures: 1, timeout: 0.2 });
   expect(await Promise.all([send(), send()])).toEqual(['[object Response]', 'authorization_server_timeout']);
   expect(await send()).toBe('[object Response]');
+});
+
+it('a server whose certificate is refused is not asked again', async () => {
+  const ask = vi.fn(() => Promise.reject(new UntrustedServer('authorization_server_unreachable')));
+  await expect(retryBroken(ask)).rejects.toBeInstanceOf(UntrustedServer);
+  expect(ask).toHaveBeenCalledTimes(1);
 });

@@ -65,6 +65,12 @@ export type Http = (url: string, request: OutgoingRequest) => Promise<Response>;
 export class StaleConnection extends RequestRefused {}
 
 /**
+ * Thrown if the certificate of the server was not accepted. Another attempt would only cost another
+ * handshake.
+ */
+export class UntrustedServer extends RequestRefused {}
+
+/**
  * node-fetch over kept-alive connections. The answer is read to its end here, within the time and
  * size limits, so that no caller handles a stream. Redirects are not followed: a token would be
  * sent on (RFC 9700 §4.12).
@@ -364,6 +370,10 @@ export const authorityNotAmongOurs =
   'http.ca or MTLS_BOUND_CA_FILE, which count alone, do not name its authority: add the PEM of the ' +
   'authority, or let the server send the certificates between';
 
+/** What OpenSSL says of a certificate that it does not accept, and Node of one for another host. */
+const certificateCode =
+  /^(?:UNABLE_TO|CERT|CRL|ERROR_IN|DEPTH_ZERO|SELF_SIGNED|INVALID|HOSTNAME|PATH_LENGTH|ERR_TLS_CERT)_/;
+
 /** What to do about a connection that failed, as far as the options show. */
 function adviceFor(code: string, { ca, agent }: Partial<HttpRules>): string {
   if (unknownCaCodes.has(code)) {
@@ -407,7 +417,8 @@ function toServerTrouble(
   if (fetchErrorType(error) === 'system' || error instanceof BrokenBody) {
     const code = describeErrorCode(error) ?? 'it broke';
     const detail = `no connection to ${server}: ${code}${adviceFor(code, rules)}`;
-    return new RequestRefused('authorization_server_unreachable', { detail });
+    const Refusal = certificateCode.test(code) ? UntrustedServer : RequestRefused;
+    return new Refusal('authorization_server_unreachable', { detail });
   }
   const detail = `an unusable answer from ${server}: ${explainUnusable(error)}`;
   return new RequestRefused('authorization_server_invalid_answer', { detail });

@@ -10,7 +10,13 @@ import {
 import type { CountingKeys } from '../shared/counting-keys.js';
 import { redactUrl } from '../shared/shown-url.js';
 import { ConcurrencyLimit } from './concurrency-limit.js';
-import { type Http, type OutgoingRequest, StaleConnection, withRequestDeadline } from './http.js';
+import {
+  type Http,
+  type OutgoingRequest,
+  StaleConnection,
+  UntrustedServer,
+  withRequestDeadline,
+} from './http.js';
 import { isAskingAboutActiveToken } from './requester.js';
 import { readRetryAfter } from './retry-after.js';
 import { headerOf } from './whole-answer.js';
@@ -235,8 +241,8 @@ const STALE_RETRIES = 2;
 
 /**
  * Asks again when the connection broke: up to twice where the connection had been used before, as
- * the next one may be dead too; once where it was new. No request that this API sends does harm if
- * it arrives twice.
+ * the next one may be dead too; once where it was new. Not if the server's certificate was refused. No
+ * request that this API sends does harm if it arrives twice.
  *
  * @param ask gets whether an earlier attempt failed in a way that counts: one question counts once,
  * however often it is asked
@@ -251,7 +257,7 @@ export async function retryBroken<T>(ask: (wasCounted: boolean) => Promise<T>): 
       // Where the first failure has opened the breaker, that failure is the cause.
       const cause = first !== undefined && isNotAsked(error) ? first : error;
       const maxRetries = error instanceof StaleConnection ? STALE_RETRIES : 1;
-      if (!isUnreachable(error) || retries >= maxRetries) {
+      if (!isUnreachable(error) || error instanceof UntrustedServer || retries >= maxRetries) {
         throw cause;
       }
       first ??= error;
