@@ -85,6 +85,11 @@ export const outcomes: readonly [string, Answering, ExpectedRefusal | typeof pas
   ['R43: JSON called text/plain', raw('{"active":true}', 'text/plain'), passing()],
   ['S14: no JSON', raw('{"active":tru'), passing()],
   ['S14: an empty body', raw(''), passing()],
+  ...['gzip', 'deflate', 'br'].map((encoding): [string, Answering, ExpectedRefusal] => [
+    `S14: a body that is called ${encoding} and is not`,
+    () => answer(200, 'blocked by a firewall', { 'content-encoding': encoding }),
+    passing(),
+  ]),
   ['S14: 204', () => (_req, res) => res.writeHead(204).end(), passing()],
   ['S14: cut off', () => cutOff, passing()],
   ['S14 R47: a body beyond the limit', (about) => answer(200, oversized(about)), passing()],

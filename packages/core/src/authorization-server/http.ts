@@ -205,7 +205,7 @@ function readStream(body: NodeJS.ReadableStream | null, maxSize: number): Promis
     const read = new BodyBuffer(maxSize);
     const fail = (): void => {
       if (!body.readableEnded) {
-        reject(new BrokenBody(body.errored));
+        reject(isDecompressionError(body.errored) ? new BadlyCompressed() : new BrokenBody(body.errored));
       }
     };
     body.on('data', (chunk: Buffer) => {
@@ -225,7 +225,20 @@ function readStream(body: NodeJS.ReadableStream | null, maxSize: number): Promis
   });
 }
 
-/** The connection broke, or the body could not be decompressed. */
+/** The connection is good: the next answer may be too. */
+class BadlyCompressed extends TellableError {
+  constructor() {
+    super('the body could not be decompressed');
+  }
+}
+
+/** Codes of zlib and of Brotli. */
+function isDecompressionError(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return /^(?:Z_|ERR__ERROR_|ERR_BROTLI_|ERR_ZLIB_)/.test(code);
+}
+
+/** The connection broke. */
 class BrokenBody extends Error {
   readonly code: string;
 
