@@ -206,7 +206,12 @@ function keysIn(text: string): readonly JsonWebKey[] {
   if (!Array.isArray(keys)) {
     throw new RequestRefused('authorization_server_invalid_answer', { detail: 'jwks_uri gave no key set' });
   }
-  return keys.filter(isObject).filter(mayVerify);
+  return keys.filter(isObject).map(withoutNull).filter(mayVerify);
+}
+
+/** Servers write null for what they have no value for. */
+function withoutNull(key: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(key).filter(([, value]) => value !== null));
 }
 
 /** RFC 7517 §4.2, §4.3. */
