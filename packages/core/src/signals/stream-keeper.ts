@@ -23,6 +23,12 @@ export interface KeeperParts {
  */
 const CHECK_INTERVAL = 3_600;
 
+/**
+ * Seconds. A longer `min_verification_interval` is not obeyed: it would switch `verificationInterval` off,
+ * and no broken stream would be noticed. A transmitter that answers 429 then is reported.
+ */
+const LONGEST_MIN_INTERVAL = 3_600;
+
 /** Seconds for which a transmitter in trouble is not asked again, if it names no other time. */
 const RETRY_AFTER = 5;
 
@@ -148,7 +154,8 @@ export class StreamKeeper {
       return;
     }
     const sinceLast = (performance.now() - this.#verifiedAt) / 1000;
-    if (sinceLast < Math.max(verificationInterval / 2, stream.minVerificationInterval)) {
+    const least = Math.min(stream.minVerificationInterval, LONGEST_MIN_INTERVAL);
+    if (sinceLast < Math.max(verificationInterval / 2, least)) {
       return;
     }
     // Another process may have asked just before, once.
