@@ -59,7 +59,7 @@ it.each<[string, object, string | RegExp]>([
   [
     'an endpoint without TLS',
     { poll: { endpoint: 'http://t.example' }, ...proven },
-    mismatch('sharedSignals().poll.endpoint', '"http://t.example/"'),
+    mismatch('sharedSignals().poll.endpoint', '"http://t.example"'),
   ],
   [
     'an endpoint with a password',
