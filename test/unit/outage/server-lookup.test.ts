@@ -121,6 +121,49 @@ describe('the look-up of an authorization server', () => {
     await expect(gone).rejects.toThrow('ENOTFOUND');
   });
 
+  it('that says so after seconds gives no earlier address either, and is repeated at once', async () => {
+    const before = resolve('as.test');
+    asked[0]?.end(first);
+    await before;
+    const gone = resolve('as.test').catch((error: Error) => error.message);
+    await vi.advanceTimersByTimeAsync(900);
+    const late = resolve('gone.test').catch((error: Error) => error.message);
+    await vi.advanceTimersByTimeAsync(2_100);
+    expect(await gone).toEqual(first);
+    asked[1]?.end(failure('ENOTFOUND'));
+    asked[2]?.end(failure('ENOTFOUND'));
+    expect(await late).toBe('ENOTFOUND');
+    void resolve('as.test').catch(() => undefined);
+    void resolve('gone.test').catch(() => undefined);
+    expect(names()).toHaveLength(5);
+  });
+
+  it.each<[string, Parameters<typeof createServerLookup>[0], unknown[]]>([
+    ['addresses at once', (_host, _options, callback) => callback(null, first), [null, first]],
+    [
+      'undefined in place of no error',
+      (_host, _options, callback) => callback(undefined as unknown as null, first),
+      [null, first],
+    ],
+    [
+      'an error at once',
+      (_host, _options, callback) => (callback as (error: Error) => void)(failure('ENOTFOUND')),
+      [failure('ENOTFOUND'), []],
+    ],
+    [
+      'an error that is thrown',
+      () => {
+        throw failure('EINVAL');
+      },
+      [failure('EINVAL'), []],
+    ],
+  ])('passes on what replaced dns.lookup: %s', (_what, replaced, outcome) => {
+    const given = vi.fn();
+    createServerLookup(replaced)('as.test', { all: true }, given);
+    expect(given.mock.calls).toEqual([outcome]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it.each([
     ['all of them', { all: true }, [null, first]],
     ['the first', {}, [null, '192.0.2.1', 4]],

@@ -64,43 +64,43 @@ export function createServerLookup(bySystem: ResolveHost): LookupFunction {
     return last !== undefined && performance.now() - last.at < MAX_AGE ? last.addresses : undefined;
   }
 
-  function end(key: string, look: Running, ...outcome: Parameters<Callback>): void {
+  function end(
+    key: string,
+    look: Running,
+    error: NodeJS.ErrnoException | null,
+    addresses: LookupAddress[],
+  ): void {
     if (running.get(key) !== look) {
       return;
     }
     const { began, waiting } = look;
-    const [error, addresses] = outcome;
     const now = performance.now();
+    const isSilent = error !== null && silences.has(describeErrorCode(error) ?? '');
     running.delete(key);
     if (error === null) {
       found.set(key, { addresses, at: now });
-    } else if (now - began > SILENT_AFTER) {
+    } else if (isSilent && now - began > SILENT_AFTER) {
       silent.set(key, { error, until: now + PAUSE });
     }
-    const isSilence = error !== null && silences.has(describeErrorCode(error) ?? '');
-    const last = isSilence ? lastAddresses(key) : undefined;
+    const last = isSilent ? lastAddresses(key) : undefined;
     for (const callback of waiting) {
       if (last === undefined) {
-        callback(...outcome);
+        callback(error, addresses);
       } else {
         callback(null, last);
       }
     }
   }
 
-  function begin(key: string, host: string, options: LookupOptions): Running {
-    const look: Running = { began: performance.now(), waiting: new Set() };
-    running.set(key, look);
+  /** Whatever replaced `dns.lookup` may call back at once, with the error alone, or throw. */
+  function ask(key: string, look: Running, host: string, options: LookupOptions): void {
     try {
       bySystem(host, { ...options, all: true }, (error, addresses) =>
-        // Node calls back with the error alone.
-        end(key, look, error, error === null ? addresses : []),
+        end(key, look, error ?? null, error ? [] : addresses),
       );
     } catch (error) {
-      running.delete(key);
-      throw error;
+      end(key, look, error as Error, []);
     }
-    return look;
   }
 
   /** Calls back with the last addresses once a look-up takes long, if there are any. */
@@ -129,7 +129,13 @@ export function createServerLookup(bySystem: ResolveHost): LookupFunction {
       process.nextTick(callback, last === undefined ? silence.error : null, last ?? []);
       return;
     }
-    waitFor(key, running.get(key) ?? begin(key, host, options), callback);
+    const known = running.get(key);
+    const look = known ?? { began: performance.now(), waiting: new Set() };
+    waitFor(key, look, callback);
+    if (known === undefined) {
+      running.set(key, look);
+      ask(key, look, host, options);
+    }
   };
 
   return (host, options, callback) => {
