@@ -22,12 +22,15 @@ const tellsWhy = { message: expect.stringContaining('the body is not UTF-8') as 
 
 describe('introspection', () => {
   const alice = new ClientCertificate({ thumbprint: 'A'.repeat(43) });
-  const ask = async (byte: number, contentType: string) => {
+  const ask = async (
+    byte: number,
+    contentType: string,
+    answer: object = boundClaims(alice, { sub: 'ren@' }),
+    status = 200,
+  ) => {
     vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
     const headers = { 'content-type': contentType };
-    const server = pretendServer(
-      () => new Response(bytesOf(boundClaims(alice, { sub: 'ren@' }), byte), { headers }),
-    );
+    const server = pretendServer(() => new Response(bytesOf(answer, byte), { headers, status }));
     return createResourceServer(optionsOver(server, alice)).authorize(requestWith('a-token'));
   };
 
@@ -40,6 +43,14 @@ describe('introspection', () => {
       code: 'authorization_server_invalid_answer',
       ...tellsWhy,
     });
+  });
+
+  it.each([
+    ['unsupported_token_type', 'token_inactive'],
+    ['invalid_client', 'authorization_server_refused_credentials'],
+  ])('the error %s counts, though its description is not UTF-8', async (error, code) => {
+    const answer = { error, error_description: 'ung@ltig' };
+    await expect(ask(0xfc, 'application/json', answer, 400)).rejects.toMatchObject({ code });
   });
 
   it('a subject in UTF-8 is read', async () => {

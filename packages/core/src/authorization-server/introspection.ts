@@ -275,10 +275,14 @@ function introspectionEndpoint(server: AuthorizationServer, viaMutualTls: boolea
 
 /** The `error` of an OAuth error response (RFC 6749 §5.2), or `undefined`. */
 async function errorCodeOf(response: Response): Promise<unknown> {
-  const answer: unknown = await response
-    .clone()
-    .json()
-    .catch(() => undefined);
+  const body = Buffer.from(await response.clone().arrayBuffer());
+  let answer: unknown;
+  try {
+    // Also if the body is not UTF-8: the code itself is ASCII.
+    answer = JSON.parse(body.toString('latin1').replace(/^\xEF\xBB\xBF/, ''));
+  } catch {
+    return undefined;
+  }
   return typeof answer === 'object' && answer !== null ? readOwnMember({ ...answer }, 'error') : undefined;
 }
 
