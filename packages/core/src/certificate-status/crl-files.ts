@@ -304,7 +304,9 @@ export class CrlFiles {
       await this.#reading.run(TIMEOUT, async () => {
         const read = await this.#readChanged();
         if (!this.#isClosed) {
-          this.#using = this.#useChanged(read);
+          this.#using = this.#useChanged(read).catch((error: unknown) => {
+            this.#reportKept(this.#pathAtHand, describeError(error));
+          });
         }
       });
     } catch (error) {
