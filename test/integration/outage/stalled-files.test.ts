@@ -94,7 +94,7 @@ it('six options that name files there leave two threads for DNS, cryptography an
     await vi.waitFor(() => expect(reports).toContainEqual(expect.stringContaining('crl_unreadable')), 15_000);
     expect(await useThreads()).toEqual([true, true, true]);
     expect(await identity?.()).toBe(own);
-    const inVain = 'it was not read, as files of other options do not answer';
+    const inVain = 'it was not read, as files of other options take long or do not answer';
     expect(reports.slice(0, 4).toSorted()).toEqual([
       'authorities_unreadable: a can not be read again: no answer within 5 s',
       'authorities_unreadable: b can not be read again: no answer within 5 s',

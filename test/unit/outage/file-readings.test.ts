@@ -29,7 +29,7 @@ function startReading(seconds = 5) {
 }
 
 const pass = (milliseconds: number) => vi.advanceTimersByTimeAsync(milliseconds);
-const inVain = 'it was not read, as files of other options do not answer';
+const inVain = 'it was not read, as files of other options take long or do not answer';
 
 it('two run at once, and others begin in their order when these have ended', async () => {
   const readings = Array.from({ length: 4 }, () => startReading());

@@ -68,8 +68,9 @@ export function limitAuthentication(
 }
 
 /**
- * The client secret of this API: text, or a function that is called for each exchange with the
- * authorization server, so that another secret needs no restart.
+ * The client secret of this API: text, or a function that is called for each attempt to ask the
+ * authorization server, so that another secret needs no restart. It is called also if nothing is sent
+ * then, as while the circuit breaker is open.
  */
 export type ClientSecret = string | (() => string | Promise<string>);
 
@@ -81,8 +82,8 @@ export const clientSecretRule: OptionRule<ClientSecret> = {
 
 /**
  * Client id and secret in the Authorization header, each form-urlencoded first (RFC 6749 §2.3.1).
- * A function is called for each exchange. If it throws, or returns no secret within `http.timeout`, the
- * client gets 503.
+ * A function is called for each attempt to ask. If it throws, or returns no secret within `http.timeout`,
+ * the client gets 503.
  *
  * @example
  * import { readFile } from 'node:fs/promises';
@@ -97,8 +98,8 @@ export function clientSecretBasic(...args: [secret: ClientSecret]): ClientAuthen
 }
 
 /**
- * Client id and secret in the request body (RFC 6749 §2.3.1). A function is called for each exchange. If
- * it throws, or returns no secret within `http.timeout`, the client gets 503.
+ * Client id and secret in the request body (RFC 6749 §2.3.1). A function is called for each attempt to ask.
+ * If it throws, or returns no secret within `http.timeout`, the client gets 503.
  */
 export function clientSecretPost(secret: ClientSecret): ClientAuthentication;
 export function clientSecretPost(...args: [secret: ClientSecret]): ClientAuthentication {
@@ -108,7 +109,7 @@ export function clientSecretPost(...args: [secret: ClientSecret]): ClientAuthent
 
 /**
  * A short-lived assertion, signed with the secret by HS256 (RFC 7523 §2.2). A function is called for each
- * exchange. If it throws, or returns no secret within `http.timeout`, the client gets 503.
+ * attempt to ask. If it throws, or returns no secret within `http.timeout`, the client gets 503.
  */
 export function clientSecretJwt(secret: ClientSecret): ClientAuthentication;
 export function clientSecretJwt(...args: [secret: ClientSecret]): ClientAuthentication {

@@ -233,8 +233,8 @@ export const issuerOptions = optionGroup({
     environment: 'MTLS_BOUND_CLIENT_ID',
   }),
   /**
-   * Short for `clientAuthentication: clientSecretBasic(secret)`. A function is called for each exchange,
-   * so that another secret needs no restart. Required with `clientId`, unless `clientAuthentication` is
+   * Short for `clientAuthentication: clientSecretBasic(secret)`. A function is called for each attempt to
+   * ask, so that another secret needs no restart. Required with `clientId`, unless `clientAuthentication` is
    * given. Environment: `MTLS_BOUND_CLIENT_SECRET`, read once at start.
    */
   clientSecret: optional(clientSecretRule, {

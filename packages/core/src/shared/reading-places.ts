@@ -1,4 +1,4 @@
-/** Readings of files that run at once: half of the threads that Node has for files, DNS and cryptography. */
+/** Readings of files that run at once: half of the four threads of Node for files, DNS and cryptography. */
 const MAX_READINGS = 2;
 
 /** The place of one reading. */

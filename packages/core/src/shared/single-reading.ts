@@ -45,5 +45,5 @@ export class SingleReading {
 }
 
 function withoutPlace(): TellableError {
-  return new TellableError('it was not read, as files of other options do not answer');
+  return new TellableError('it was not read, as files of other options take long or do not answer');
 }
