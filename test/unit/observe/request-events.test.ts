@@ -175,6 +175,10 @@ it('a request that is only reported', async () => {
 it('the line of a reported request has no status: the client gets another one', async () => {
   const [info, warn, error] = [vi.fn(), vi.fn(), vi.fn()];
   const stop = observeByLog({ info, warn, error });
+  // What was open before, such as the circuit breaker of another test, was logged at once.
+  for (const log of [info, warn, error]) {
+    log.mockClear();
+  }
   await serverWith(good, { binding: 'report' }).authorize(requestOf('token'));
   await outcomeOf(() => serverWith(good).authorize(requestOf('token')));
   stop();
