@@ -13,7 +13,7 @@ import {
 } from './harness/stage.js';
 
 const CONNECTIONS = 32;
-const SECONDS = 0.5;
+const SECONDS = 1;
 /** V8 optimizes the code of an exchange only after some thousand of them, in each process: an exchange takes long. */
 const LONG_WARM_UP = 5 * WARM_UP;
 
