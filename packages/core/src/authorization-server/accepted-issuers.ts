@@ -225,13 +225,10 @@ export function createServerResolver(
     readIntrospects: issuers.some(({ read }) => read.kind === 'introspection'),
     isIntrospected: ({ issuer }: TokenClaims) =>
       issuers.some(({ rules, read }) => rules.issuer === issuer && read.kind === 'introspection'),
-    introspect: (token: string, { issuer }: TokenClaims, requester?: RequesterFacts) =>
-      issuers
-        .find(({ rules }) => rules.issuer === issuer)
-        ?.read.introspect?.(token, requester)
-        .catch((error: unknown) => {
-          throw new TroubleInOrder(new Map([[issuer, error]]));
-        }),
+    introspect: (token: string, { issuer }: TokenClaims, requester?: RequesterFacts) => {
+      const read = issuers.find(({ rules }) => rules.issuer === issuer)?.read;
+      return read?.introspect && namingIssuer(issuer, read.introspect(token, requester));
+    },
   };
   return (token, req) => {
     const named = issuerNamedIn(token);
@@ -269,6 +266,18 @@ function tokenServerOf({ read, sharedId }: AcceptedIssuer, id: string): TokenSer
     introspect: (token: string, _answer: TokenClaims, requester?: RequesterFacts) =>
       read.introspect?.(token, requester),
   });
+}
+
+/**
+ * Rejects with `TroubleInOrder` if the one server that was asked is in trouble. A reader of the user's own
+ * may return a promise of any make.
+ */
+async function namingIssuer(issuer: string, answering: Promise<TokenAnswer>): Promise<TokenAnswer> {
+  try {
+    return await answering;
+  } catch (error) {
+    throw new TroubleInOrder(new Map([[issuer, error]]));
+  }
 }
 
 /**
