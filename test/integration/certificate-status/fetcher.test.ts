@@ -2,10 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import {
-  createHostLookup,
-  type ResolveHost,
-} from '../../../packages/core/src/certificate-status/host-lookup.js';
+import { createHostLookup } from '../../../packages/core/src/certificate-status/host-lookup.js';
 import {
   createStatusFetcher,
   type FetchRules,
@@ -13,6 +10,7 @@ import {
 } from '../../../packages/core/src/certificate-status/status-fetcher.js';
 import type { StatusReasonCode } from '../../../packages/core/src/certificate-status/status-reason.js';
 import { Urgency } from '../../../packages/core/src/certificate-status/urgency.js';
+import type { ResolveHost } from '../../../packages/core/src/shared/resolve-host.js';
 import { close, listen } from '../../support/loopback.js';
 import { createPki } from '../../support/pki.js';
 

@@ -3,11 +3,9 @@ import { createSocket } from 'node:dgram';
 import type { LookupAddress } from 'node:dns';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import {
-  askDnsServers,
-  type ResolveHost,
-} from '../../../packages/core/src/certificate-status/host-lookup.js';
+import { askDnsServers } from '../../../packages/core/src/certificate-status/host-lookup.js';
 import { createStatusFetcher } from '../../../packages/core/src/certificate-status/status-fetcher.js';
+import type { ResolveHost } from '../../../packages/core/src/shared/resolve-host.js';
 
 const dns = vi.hoisted(() => ({ lookups: [] as string[] }));
 vi.mock('node:dns', async (original) => ({

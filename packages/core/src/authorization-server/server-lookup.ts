@@ -1,17 +1,11 @@
 import dns, { type LookupAddress, type LookupOptions } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import { LRUCache } from 'lru-cache';
+import type { ResolveHost } from '../shared/resolve-host.js';
 import { describeErrorCode } from '../shared/shown-error.js';
 
 // The operating system looks names up in two threads of the process, and can't be stopped. Requests to one
 // server whose DNS is silent would take both, and leave none for the names of other servers.
-
-/** Resolves a host name to its addresses, as `dns.lookup()` does with `all: true`. */
-export type ResolveHost = (
-  host: string,
-  options: LookupOptions & { readonly all: true },
-  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
-) => void;
 
 /** Milliseconds after which the addresses that a name had last are used (stale data of RFC 8767 §5). */
 const LONG = 1_000;

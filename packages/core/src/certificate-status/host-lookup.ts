@@ -1,6 +1,7 @@
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
 import { LRUCache } from 'lru-cache';
+import type { ResolveHost } from '../shared/resolve-host.js';
 import { describeErrorCode } from '../shared/shown-error.js';
 import { StatusError } from './status-reason.js';
 
@@ -10,13 +11,6 @@ import { StatusError } from './status-reason.js';
 // looks up only one name of a certificate at a time, and its thread counts as taken until that has ended.
 // DNS servers can be asked without a thread, but they know neither /etc/hosts nor search domains: they are
 // asked about the names that find the thread taken.
-
-/** Resolves a host name to its addresses, as `dns.lookup()` does with `all: true`. */
-export type ResolveHost = (
-  host: string,
-  options: LookupOptions & { all: true },
-  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
-) => void;
 
 /** Milliseconds for which a name waits for the thread. */
 const MAX_WAIT = 200;

@@ -1,5 +1,5 @@
 import type { LookupFunction } from 'node:net';
-import type { ResolveHost } from './host-lookup.js';
+import type { ResolveHost } from '../shared/resolve-host.js';
 import { isPermittedAddress } from './permitted-address.js';
 import { StatusError } from './status-reason.js';
 
