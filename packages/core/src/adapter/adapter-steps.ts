@@ -15,9 +15,14 @@ import { refusingResourceServer } from './refusing-resource-server.js';
 export interface Framework<Exchange, Next> {
   /** Returns the object that gets the `Authorization`, as the property that `property` names. */
   stateOf(req: NodeRequest, exchange: Exchange): object;
+  /** Whether `stateOf()` returns the request itself. Its property is then made when it begins. */
+  readonly isStateOnRequest?: boolean;
   /** Returns what a body parser made of the request's body, when one ran. */
   bodyOf(req: NodeRequest, exchange: Exchange): unknown;
-  /** Returns the URL that the client sent, whatever a mount or a rewrite made of it. */
+  /**
+   * Returns the URL that the client sent, whatever a mount or a rewrite made of it; `undefined` if the
+   * framework puts it at `req.originalUrl`, as Express does, or has no mounts.
+   */
   urlOf(req: NodeRequest, exchange: Exchange): string | undefined;
   /** Returns the response of Node. Without it, `auth.signal` learns the end of a request from Node alone. */
   responseOf?(exchange: Exchange): FinishingResponse;
@@ -98,7 +103,7 @@ export function createAdapterSteps<Exchange, Next>(
       // application can pass a refused request on.
       const state = requestStateOf(req);
       state.acceptedBy = undefined;
-      state.response = framework.responseOf?.(exchange);
+      state.response = framework.responseOf?.(exchange) ?? state.response;
       const outcome = server.authorize(req, framework.bodyOf(req, exchange));
       if (!server.isOwnAuthorization(req, outcome)) {
         return runLater(acceptRequest, server, req, exchange, next, outcome);

@@ -5,7 +5,8 @@ import type { Revocations, RevokedCode } from '../revocation/revocations.js';
 import type { TokenClaims } from '../token/token-claims.js';
 import { revocationHashOf } from '../token/token-hash.js';
 import type { NodeRequest } from './node-request.js';
-import { endWithRequest, noticeRequestEnds } from './request-end.js';
+import { endWithRequest } from './request-end.js';
+import { noticeRequests } from './request-start.js';
 
 /**
  * Milliseconds that a timer runs at most. Timers run by the monotonic clock, and tokens expire by
@@ -32,7 +33,7 @@ export class AuthorizationAbortSignals {
   readonly #recheck: CertificateRecheck | undefined;
   readonly #ofRequests = new WeakMap<NodeRequest, OpenRequest>();
   readonly #open = new Set<OpenRequest>();
-  readonly #ignoreRequestEnds = noticeRequestEnds();
+  readonly #ignoreRequests = noticeRequests();
   #isClosed = false;
 
   /**
@@ -125,7 +126,7 @@ export class AuthorizationAbortSignals {
    */
   close(): void {
     this.#isClosed = true;
-    this.#ignoreRequestEnds();
+    this.#ignoreRequests();
     for (const request of [...this.#open]) {
       request.end();
     }

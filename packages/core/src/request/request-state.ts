@@ -13,9 +13,7 @@ export interface RequestState {
   readonly of: NodeRequest;
   /** What accepted the request, so that the guards of its routes ask the same. */
   acceptedBy: unknown;
-  /** Whether its response is finished: Node does not say so later. */
-  isEnded: boolean;
-  /** Its response, if an adapter for a framework passed it on. */
+  /** Its response, if a server of Node or an adapter for a framework passed it on. */
   response: FinishingResponse | undefined;
 }
 
@@ -40,8 +38,7 @@ export function requestStateOf(req: NodeRequest): RequestState {
   const state: RequestState = {
     of: req,
     acceptedBy: undefined,
-    isEnded: known?.isEnded === true,
-    response: undefined,
+    response: known?.response,
   };
   (req as WithState)[stateKey] = state;
   return state;

@@ -1,0 +1,119 @@
+// What a request gets when it begins: its state, and the property that is meant for its Authorization.
+import { channel } from 'node:diagnostics_channel';
+import { EventEmitter } from 'node:events';
+import type { NodeRequest } from '@mtls-bound/core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+type RequestStart = typeof import('../../../packages/core/src/request/request-start.js');
+type RequestStates = typeof import('../../../packages/core/src/request/request-state.js');
+
+const start = (request: object, response: object = new EventEmitter()): void =>
+  channel('http.server.request.start').publish({ request, response });
+const newRequest = (members: object = {}) =>
+  ({ httpVersionMajor: 1, socket: {}, ...members }) as unknown as NodeRequest & Record<string, unknown>;
+
+// Copies of their own: other tests of this process left resource servers behind, which notice requests.
+let noticeRequests: RequestStart['noticeRequests'];
+let makePropertyAtStart: RequestStart['makePropertyAtStart'];
+let copies = 0;
+const { knownRequestStateOf, requestStateOf }: RequestStates = await import(
+  '../../../packages/core/src/request/request-state.js'
+);
+let stop: (() => void) | undefined;
+beforeEach(async () => {
+  copies += 1;
+  ({ noticeRequests, makePropertyAtStart } = await import(
+    `${'../../../packages/core/src/request/request-start.js'}?copy${copies}`
+  ));
+});
+afterEach(() => stop?.());
+
+describe('the state of a request', () => {
+  it('is there from the start of the request with its response, and no member is added to it later', () => {
+    stop = noticeRequests();
+    const [req, response] = [newRequest(), new EventEmitter()];
+    start(req, response);
+    const members = Reflect.ownKeys(req);
+    expect(knownRequestStateOf(req)).toEqual({ of: req, acceptedBy: undefined, response });
+    expect(knownRequestStateOf(req)?.response).toBe(response);
+    requestStateOf(req).acceptedBy = 'a resource server';
+    expect(Reflect.ownKeys(req)).toEqual(members);
+    expect(knownRequestStateOf(req)).toEqual({ of: req, acceptedBy: 'a resource server', response });
+  });
+
+  it('is made when it is needed for a request whose start was not announced', () => {
+    const req = newRequest();
+    expect(knownRequestStateOf(req)).toBeUndefined();
+    expect(requestStateOf(req)).toBe(requestStateOf(req));
+  });
+
+  it.each<[string, (req: NodeRequest) => NodeRequest]>([
+    ['inherits from it', (req) => Object.create(req) as NodeRequest],
+    ['is a copy of it', (req) => ({ ...req }) as NodeRequest],
+  ])('is not that of another one that %s, but has its response', (_, derive) => {
+    const [req, response] = [newRequest(), new EventEmitter()];
+    Object.assign(requestStateOf(req), { acceptedBy: 'a resource server', response });
+    const other = derive(req);
+    expect(knownRequestStateOf(other)?.acceptedBy).toBe('a resource server');
+    requestStateOf(other).acceptedBy = undefined;
+    expect(knownRequestStateOf(other)).toEqual({ of: other, acceptedBy: undefined, response });
+    expect(knownRequestStateOf(req)?.acceptedBy).toBe('a resource server');
+  });
+
+  it('is missing on a frozen request, which harms no process', () => {
+    stop = noticeRequests();
+    makePropertyAtStart('auth');
+    const req = Object.freeze(newRequest());
+    start(req);
+    expect(knownRequestStateOf(req)).toBeUndefined();
+    expect(() => requestStateOf(req)).toThrow(TypeError);
+  });
+});
+
+describe('noticeRequests()', () => {
+  const isNoticed = (): boolean => {
+    const [req, response] = [newRequest(), new EventEmitter()];
+    start(req, response);
+    return knownRequestStateOf(req)?.response === response && 'auth' in req;
+  };
+
+  it('has requests noticed until each of its callers has ended this', () => {
+    expect(isNoticed()).toBe(false);
+    const [one, other] = [noticeRequests(), noticeRequests()];
+    makePropertyAtStart('auth');
+    expect(isNoticed()).toBe(true);
+    one();
+    one();
+    expect(isNoticed()).toBe(true);
+    other();
+    expect(isNoticed()).toBe(false);
+    stop = noticeRequests();
+    const req = newRequest();
+    start(req);
+    expect('auth' in req).toBe(false);
+  });
+});
+
+describe('makePropertyAtStart()', () => {
+  it('has each request that begins get the property, undefined', () => {
+    stop = noticeRequests();
+    makePropertyAtStart('auth');
+    makePropertyAtStart('mtls');
+    makePropertyAtStart('auth');
+    const req = newRequest();
+    start(req);
+    expect(Object.keys(req)).toEqual(['httpVersionMajor', 'socket', 'auth', 'mtls']);
+    expect(req).toMatchObject({ auth: undefined, mtls: undefined });
+  });
+
+  it.each<[string, () => NodeRequest & Record<string, unknown>]>([
+    ['has', () => newRequest({ auth: 'of another package' })],
+    ['inherits', () => Object.create(newRequest({ auth: 'of another package' }))],
+  ])('leaves a property as it is that the request %s', (_, make) => {
+    stop = noticeRequests();
+    makePropertyAtStart('auth');
+    const req = make();
+    start(req);
+    expect(req.auth).toBe('of another package');
+  });
+});
