@@ -8,7 +8,7 @@ import { processorNanoseconds } from './cores.js';
 import { type Load, type LoadGenerator, startLoadGenerator } from './load.js';
 import { summaryOf, timeSummary } from './record.js';
 import type { Measured, Samples } from './rounds.js';
-import { isQuick } from './settings.js';
+import { isQuick, profiles } from './settings.js';
 
 export type ApiFigure = 'requestsPerSecond' | 'microseconds' | 'latency';
 
@@ -40,9 +40,9 @@ export interface Stage {
 
 /**
  * How many processes of a contestant take turns. V8 optimizes the same code in another order in each process, so that one
- * process is up to a tenth faster than the next.
+ * process is up to a tenth faster than the next. Under `--profile` one: the profilers of many processes load the machine.
  */
-const PROCESSES = isQuick ? 1 : 3;
+const PROCESSES = isQuick || profiles !== undefined ? 1 : 3;
 
 /** Rounds that warm up: two for each process. */
 export const WARM_UP = 2 * PROCESSES;
