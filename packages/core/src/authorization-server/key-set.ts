@@ -2,6 +2,7 @@ import type { JsonWebKey, KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RequestRefused } from '../errors.js';
 import { importPublicKey } from '../jose/public-key.js';
+import { CircuitOpen } from '../shared/circuit-breaker.js';
 import { MAX_NESTING, textNestsTooDeep } from '../shared/json-nesting.js';
 import { isHttpsUrl } from '../shared/option-rules.js';
 import { redactUrl } from '../shared/shown-url.js';
@@ -43,7 +44,7 @@ export interface KeySet {
 
 /** The client for whose token keys are needed. */
 export interface KeysCaller {
-  /** The fetch that several callers wait for is sent for the first of them. */
+  /** The fetch that several callers wait for is sent for the first of them for which it may be sent. */
   readonly requester?: RequesterFacts | undefined;
   /** Callers that may wait before this one. Default 1,000. */
   readonly mostWaiting?: number;
@@ -84,10 +85,18 @@ interface OpenFetch {
   readonly fetching: Promise<FetchedKeySet>;
 }
 
+/** A fetch that has not begun. */
+interface NextFetch extends OpenFetch {
+  /** Those that wait for it. */
+  readonly requesters: Requester[];
+}
+
+type Requester = RequesterFacts | undefined;
+
 /** Finds the authorization server's keys, and fetches them again when it is asked to. */
 export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): RemoteKeys {
   let latest: FetchedKeySet | undefined;
-  let next: OpenFetch | undefined;
+  let next: NextFetch | undefined;
   let running: OpenFetch | undefined;
   let waiting = 0;
   let permits = BURST;
@@ -102,13 +111,10 @@ export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): Remo
     }
   }
 
-  async function fetchWhenPermitted(
-    uri: string,
-    requester: RequesterFacts | undefined,
-  ): Promise<FetchedKeySet> {
+  async function fetchWhenPermitted(uri: string, requesters: readonly Requester[]): Promise<FetchedKeySet> {
     await waitForPermit();
     next = next?.uri === uri ? undefined : next;
-    const own = { uri, fetching: fetchKeys(uri, http, latest, requester) };
+    const own = { uri, fetching: fetchKeys(uri, http, latest, requesters) };
     running = own;
     try {
       const fetched = await own.fetching;
@@ -134,14 +140,16 @@ export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): Remo
     }
   }
 
-  function scheduled(uri: string, requester: RequesterFacts | undefined): Promise<FetchedKeySet> {
+  function scheduled(uri: string, requester: Requester): Promise<FetchedKeySet> {
     if (next?.uri !== uri) {
-      next = { uri, fetching: fetchWhenPermitted(uri, requester) };
+      const requesters: Requester[] = [];
+      next = { uri, requesters, fetching: fetchWhenPermitted(uri, requesters) };
     }
+    next.requesters.push(requester);
     return next.fetching;
   }
 
-  async function currentUri(mostWaiting: number, requester: RequesterFacts | undefined): Promise<string> {
+  async function currentUri(mostWaiting: number, requester: Requester): Promise<string> {
     const read = () => metadata(requester);
     // Where keys are known, the metadata are known too.
     return keySetUri(await (latest === undefined ? join(mostWaiting, read) : read()));
@@ -167,14 +175,16 @@ async function fetchKeys(
   uri: string,
   http: Http,
   before: FetchedKeySet | undefined,
-  requester: RequesterFacts | undefined,
+  requesters: readonly Requester[],
 ): Promise<FetchedKeySet> {
   const askedAt = performance.now();
-  const response = await http(uri, {
-    method: 'GET',
-    headers: { accept: 'application/json, application/jwk-set+json' },
-    requester,
-  });
+  const response = await sendForOne(requesters, (requester) =>
+    http(uri, {
+      method: 'GET',
+      headers: { accept: 'application/json, application/jwk-set+json' },
+      requester,
+    }),
+  );
   if (response.status !== 200) {
     const detail = `${redactUrl(uri)} answered ${response.status}`;
     throw (
@@ -185,6 +195,26 @@ async function fetchKeys(
   const candidates =
     before?.uri === uri && before.text === text ? before.candidates : candidatesAmong(keysIn(text));
   return { candidates, askedAt, uri, text, fetchedAt: Date.now() };
+}
+
+/**
+ * Sends a request for the first of these clients for which the circuit breaker lets it through. The failures
+ * of one client must not refuse the others that wait with it.
+ */
+async function sendForOne<T>(
+  requesters: readonly Requester[],
+  send: (requester: Requester) => Promise<T>,
+): Promise<T> {
+  for (const requester of requesters.slice(0, -1)) {
+    try {
+      return await send(requester);
+    } catch (error) {
+      if (!RequestRefused.isRefusal(error) || !(error.cause instanceof CircuitOpen)) {
+        throw error;
+      }
+    }
+  }
+  return send(requesters.at(-1));
 }
 
 /**
