@@ -30,9 +30,12 @@ try {
       [ours],
       [`bare ${framework} again`],
     ] as [string, string?][]) {
-      const api = await stage.start(framework as keyof typeof frameworks, contestant ?? name, {
-        tls: pki.server,
-      });
+      const api = await stage.start(
+        framework as keyof typeof frameworks,
+        contestant ?? name,
+        { tls: pki.server },
+        name,
+      );
       contestants.set(name, api);
     }
   }

@@ -29,7 +29,7 @@ try {
   const apis = new Map<string, () => Api>();
   for (const name of names) {
     const more = { viaGlobalFetch: name === byGlobalFetch };
-    apis.set(name, await stage.start('Express', name === byGlobalFetch ? ours : name, more));
+    apis.set(name, await stage.start('Express', name === byGlobalFetch ? ours : name, more, name));
   }
   const [first] = stage.cast.clients as [(typeof stage.cast.clients)[number]];
   const [headers = {}] = headersFromNginx([first], (client) => client.opaqueTokens);

@@ -34,6 +34,8 @@ export interface Stage {
     framework: 'Express' | 'Koa',
     contestant: string,
     more?: Pick<ApiSetup, 'tls' | 'http2' | 'viaGlobalFetch'>,
+    /** What the record calls it. Default: `contestant`. */
+    name?: string,
   ): Promise<() => AskedApi>;
   stop(): Promise<void>;
 }
@@ -72,13 +74,13 @@ export async function setStage(scenario: string): Promise<Stage> {
     introspectionEndpoint,
     plain: generator.plain,
     versatile: generator.versatile,
-    async start(framework, contestant, more) {
+    async start(framework, contestant, more, name = contestant) {
       const { publicJwk } = cast;
       const setup: ApiSetup = { contestant, introspectionEndpoint, ca: ca.cert, publicJwk, ...more };
       const startProcess = async (): Promise<AskedApi> => {
         const child = await startChild(new URL('../servers/api.ts', import.meta.url), {
           core: 'server',
-          profile: `${scenario} ${contestant}`,
+          profile: `${scenario} ${name}`,
           environment: { NODE_EXTRA_CA_CERTS: authorities },
         });
         children.push(child);
