@@ -100,7 +100,7 @@ export const introspectionOptions = optionGroup({
   ),
   /**
    * Requests signed answers (RFC 9701), and accepts only signed answers that are at most 60 seconds
-   * old. Set `true`, or an object with the algorithms and the key for encrypted answers. The client
+   * and `clockTolerance` old. Set `true`, or an object with the algorithms and the key for encrypted answers. The client
    * must be registered for them at the server (`introspection_signed_response_alg`). Default
    * `false`.
    */
