@@ -100,9 +100,9 @@ export const introspectionOptions = optionGroup({
   ),
   /**
    * Requests signed answers (RFC 9701), and accepts only signed answers that are at most 60 seconds
-   * and `clockTolerance` old. Set `true`, or an object with the algorithms and the key for encrypted answers. The client
-   * must be registered for them at the server (`introspection_signed_response_alg`). Default
-   * `false`.
+   * and `clockTolerance` old. Set `true`, or an object with the algorithms and the key for encrypted
+   * answers. The client must be registered for them at the server
+   * (`introspection_signed_response_alg`). Default `false`.
    */
   signed: withDefault(
     nestedRule<false | SignedAnswerFormat, boolean | SignedAnswers>(signedAnswerOptions),
