@@ -32,9 +32,10 @@ export interface AdmittedEvent {
 
 /**
  * Published on `mtls-bound:refused` for each request that is refused; on `mtls-bound:reported`
- * for each that `binding: 'report'` accepts and `required` would refuse. Holds no token, and of its
- * claims none but the issuer, `client_id`, and `cnf["x5t#S256"]` or `cnf.jkt`, where that is not the
- * client's.
+ * for each that `binding: 'report'` accepts and `required` would refuse. Holds no token. Of its claims
+ * it holds the issuer, `client_id`, and `cnf["x5t#S256"]` or `cnf.jkt`, where that is not the client's.
+ * `refusal.detail` may also name an `iss`, `aud` or `token_type` that is not the expected one, `alg`,
+ * `typ` or `kid` of a JWT, and how far `exp`, `nbf` or `iat` is from now.
  */
 export interface RefusedEvent {
   /**

@@ -188,8 +188,10 @@ export interface HttpOptions extends OptionsOf<typeof httpOptions> {}
 export const circuitBreakerOptions = optionGroup({
   /**
    * Consecutive failures of one endpoint (no connection, timeout, 502, 503, 504, or 429 with
-   * `Retry-After`) after which the circuit breaker opens: the endpoint is suspended. Default 5;
-   * from 1 to 1,000.
+   * `Retry-After`) after which the endpoint is suspended for the client whose requests failed. It is
+   * suspended for all clients after failures of this number of clients, or of 20 times this number of
+   * requests, in a row. Each request that no client caused counts as one of another client. Default
+   * 5; from 1 to 1,000.
    */
   maxFailures: wholeNumber({ min: 1, max: 1_000, default: 5 }),
   /**
