@@ -3,8 +3,9 @@
 import type { IncomingMessage } from 'node:http';
 import { introspection, jwtAccessTokens, nginx, proxyHeader, readTokenClaims } from '@mtls-bound/core';
 import { createTestKit } from '@mtls-bound/core/testing';
+import { mtlsBound, protectedResourceMetadata } from 'express-mtls';
 import supertest from 'supertest';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { connectionOf } from '../../../packages/core/src/certificate/connection.js';
 import { resolveSettings } from '../../../packages/core/src/options/resource-server-options.js';
 import { limitToIssuer, toWrittenRevocation } from '../../../packages/core/src/revocation/revocations.js';
@@ -172,4 +173,14 @@ it.each([
 ])('%s makes no certificate of a proxy count as verified', (name, value) => {
   const source = polluted({ [name]: value }, () => proxyHeader(nginx(), { trust: 'loopback' }));
   expect(source.knowsVerified).toBe(false);
+});
+
+it('protectedResourceMetadata() passes other requests on where Object.prototype has originalUrl', () => {
+  const resourceMetadata = { resource: 'https://api.example.com' };
+  const mtls = mtlsBound({ ...kit.options, resourceMetadata });
+  const handle = protectedResourceMetadata(mtls);
+  const next = vi.fn();
+  const req = { method: 'GET', url: '/accounts', rawHeaders: [], headers: {} };
+  polluted({ originalUrl: '/elsewhere' }, () => handle(req as never, {} as never, next));
+  expect(next).toHaveBeenCalledExactlyOnceWith();
 });

@@ -1,6 +1,6 @@
 // A signal that is asked for after the response is finished: it costs nothing, and does not fire later.
 import { once } from 'node:events';
-import { Agent, createServer, get, type Server } from 'node:http';
+import { Agent, createServer, get, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -127,5 +127,37 @@ describe.each(frameworks)('%s', (framework) => {
     await vi.waitFor(() => expect(asks).toHaveLength(1), patience);
     await resourceServer.revoke({ token });
     expect(asks.map((ask) => ask().reason.code)).toEqual(['token_inactive']);
+  });
+});
+
+describe('with a response that is not the one of the server', () => {
+  it.each<[string, (req: IncomingMessage) => object]>([
+    ['a ServerResponse of the application', (req) => new ServerResponse(req)],
+    ['a stand-in', () => ({ getHeader: () => undefined, setHeader: () => undefined })],
+  ])('%s, a signal stays silent once the response of the server is finished', async (_, makeResponse) => {
+    const guard = expressMtls.mtlsBound({ ...kit.options, cache: { maxAge: 60 } });
+    resourceServer = guard.resourceServer;
+    const signals: (AbortSignal | undefined)[] = [];
+    server = createServer((req, res) => {
+      guard(req as express.Request, makeResponse(req) as express.Response, () => {
+        signals.push((req as express.Request).auth?.signal);
+        res.end();
+      });
+    });
+    await listen(server);
+    const token = kit.boundToken();
+    const { port } = server.address() as AddressInfo;
+    for (const _round of [1, 2]) {
+      const headers = {
+        authorization: `Bearer ${token}`,
+        'x-test-client-certificate': kit.certificate.thumbprint,
+      };
+      const [answer] = await once(get({ host: '127.0.0.1', port, agent, headers }), 'response');
+      answer.resume();
+      await once(answer, 'end');
+    }
+    await sleep(20);
+    await resourceServer.revoke({ token });
+    expect(signals.map((signal) => signal?.aborted)).toEqual([false, false]);
   });
 });

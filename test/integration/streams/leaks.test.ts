@@ -26,7 +26,7 @@ import { boundClaims, optionsOver, pretendServer } from '../../support/pretend-s
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
 const headers = { authorization: 'Bearer tok-1' };
-const finished = channel('http.server.response.finish');
+const started = channel('http.server.request.start');
 const watching = countWatches();
 /** A busy machine collects garbage late. */
 const patience = { timeout: 20_000 };
@@ -54,7 +54,7 @@ afterEach(async () => {
     server = undefined;
   }
   await resourceServer.close();
-  expect(finished.hasSubscribers).toBe(false);
+  expect(started.hasSubscribers).toBe(false);
 });
 
 async function use(req: NodeRequest): Promise<void> {

@@ -1,7 +1,13 @@
 // Requests of several clients wait for one fetch of the keys, and the circuit breaker is open for some of them.
+import type { RequestRefused } from '@mtls-bound/core';
 import { describe, expect, it } from 'vitest';
-import { createRemoteKeys } from '../../../packages/core/src/authorization-server/key-set.js';
+import {
+  createRemoteKeys,
+  type KeysCaller,
+} from '../../../packages/core/src/authorization-server/key-set.js';
 import { createLimitedHttpClient } from '../../../packages/core/src/authorization-server/limited-http.js';
+import { markAsAskingAboutActiveToken } from '../../../packages/core/src/authorization-server/requester.js';
+import type { CircuitOpen } from '../../../packages/core/src/shared/circuit-breaker.js';
 
 const issuer = 'https://as.example.com';
 const metadata = (async () => ({ issuer, jwks_uri: `${issuer}/jwks` })) as never;
@@ -46,6 +52,19 @@ describe('a fetch of keys that several clients wait for', () => {
       await expect(fetch).rejects.toMatchObject({ code: 'authorization_server_not_asked' });
     }
     expect(asked).toHaveLength(before);
+  });
+
+  it('refuses each client for its own reason if the breaker is open for each of them', async () => {
+    const known = { interactionId: undefined, countingKeys: ['known'] };
+    markAsAskingAboutActiveToken(known);
+    const { remote } = await failedKeys();
+    for (const _ of [1, 2]) {
+      await remote.fetchAfresh({ requester: known }).catch(() => undefined);
+    }
+    const kindOf = (client: KeysCaller | undefined) =>
+      remote.fetchAfresh(client).catch(({ cause }: RequestRefused) => (cause as CircuitOpen).kind);
+    const kinds = await Promise.all([attacker, { requester: known }, attacker].map(kindOf));
+    expect(kinds).toEqual(['unknown', 'known', 'unknown']);
   });
 
   it('is sent once, and fails for all, if the server fails', async () => {

@@ -72,6 +72,18 @@ describe('endWithRequest()', () => {
     expect(ends.map(({ mock }) => mock.calls.length)).toEqual([1, 1, 1]);
   });
 
+  it('calls for each of many requests that share a response, with one listener on it', () => {
+    const [{ socket }, response] = [connection(), new EventEmitter()];
+    const ends = Array.from({ length: 12 }, () => vi.fn());
+    const req = requestOn(socket);
+    requestStateOf(req).response = response;
+    const [endFirst] = ends.map((end) => endWithRequest(Object.create(req) as NodeRequest, end));
+    expect(response.listenerCount('finish')).toBe(1);
+    endFirst?.();
+    response.emit('finish');
+    expect(ends.map(({ mock }) => mock.calls.length)).toEqual(ends.map(() => 1));
+  });
+
   it('returns a function that calls now, and never again', () => {
     const { socket, close } = connection();
     const [req, response, end] = [requestOn(socket), new EventEmitter(), vi.fn()];

@@ -1,4 +1,4 @@
-// What a request gets when it begins: its state, and the property that is meant for its Authorization.
+// What a request gets when it begins: its state.
 import { channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { NodeRequest } from '@mtls-bound/core';
@@ -14,7 +14,6 @@ const newRequest = (members: object = {}) =>
 
 // Copies of their own: other tests of this process left resource servers behind, which notice requests.
 let noticeRequests: RequestStart['noticeRequests'];
-let makePropertyAtStart: RequestStart['makePropertyAtStart'];
 let copies = 0;
 const { knownRequestStateOf, requestStateOf }: RequestStates = await import(
   '../../../packages/core/src/request/request-state.js'
@@ -22,7 +21,7 @@ const { knownRequestStateOf, requestStateOf }: RequestStates = await import(
 let stop: (() => void) | undefined;
 beforeEach(async () => {
   copies += 1;
-  ({ noticeRequests, makePropertyAtStart } = await import(
+  ({ noticeRequests } = await import(
     `${'../../../packages/core/src/request/request-start.js'}?copy${copies}`
   ));
 });
@@ -62,7 +61,6 @@ describe('the state of a request', () => {
 
   it('is missing on a frozen request, which harms no process', () => {
     stop = noticeRequests();
-    makePropertyAtStart('auth');
     const req = Object.freeze(newRequest());
     start(req);
     expect(knownRequestStateOf(req)).toBeUndefined();
@@ -71,49 +69,30 @@ describe('the state of a request', () => {
 });
 
 describe('noticeRequests()', () => {
-  const isNoticed = (): boolean => {
-    const [req, response] = [newRequest(), new EventEmitter()];
-    start(req, response);
-    return knownRequestStateOf(req)?.response === response && 'auth' in req;
+  /** How many notice a request: other tests of this process left resource servers behind, which do. */
+  const countNoticing = (): number => {
+    let count = 0;
+    const message = {
+      request: newRequest(),
+      get response() {
+        count += 1;
+        return new EventEmitter();
+      },
+    };
+    channel('http.server.request.start').publish(message);
+    return count;
   };
 
   it('has requests noticed until each of its callers has ended this', () => {
-    expect(isNoticed()).toBe(false);
+    const others = countNoticing();
     const [one, other] = [noticeRequests(), noticeRequests()];
-    makePropertyAtStart('auth');
-    expect(isNoticed()).toBe(true);
+    expect(countNoticing()).toBe(others + 1);
     one();
     one();
-    expect(isNoticed()).toBe(true);
+    expect(countNoticing()).toBe(others + 1);
     other();
-    expect(isNoticed()).toBe(false);
+    expect(countNoticing()).toBe(others);
     stop = noticeRequests();
-    const req = newRequest();
-    start(req);
-    expect('auth' in req).toBe(false);
-  });
-});
-
-describe('makePropertyAtStart()', () => {
-  it('has each request that begins get the property, undefined', () => {
-    stop = noticeRequests();
-    makePropertyAtStart('auth');
-    makePropertyAtStart('mtls');
-    makePropertyAtStart('auth');
-    const req = newRequest();
-    start(req);
-    expect(Object.keys(req)).toEqual(['httpVersionMajor', 'socket', 'auth', 'mtls']);
-    expect(req).toMatchObject({ auth: undefined, mtls: undefined });
-  });
-
-  it.each<[string, () => NodeRequest & Record<string, unknown>]>([
-    ['has', () => newRequest({ auth: 'of another package' })],
-    ['inherits', () => Object.create(newRequest({ auth: 'of another package' }))],
-  ])('leaves a property as it is that the request %s', (_, make) => {
-    stop = noticeRequests();
-    makePropertyAtStart('auth');
-    const req = make();
-    start(req);
-    expect(req.auth).toBe('of another package');
+    expect(countNoticing()).toBe(others + 1);
   });
 });

@@ -15,8 +15,6 @@ import { refusingResourceServer } from './refusing-resource-server.js';
 export interface Framework<Exchange, Next> {
   /** Returns the object that gets the `Authorization`, as the property that `property` names. */
   stateOf(req: NodeRequest, exchange: Exchange): object;
-  /** Whether `stateOf()` returns the request itself. Its property is then made when it begins. */
-  readonly isStateOnRequest?: boolean;
   /** Returns what a body parser made of the request's body, when one ran. */
   bodyOf(req: NodeRequest, exchange: Exchange): unknown;
   /**
@@ -103,7 +101,8 @@ export function createAdapterSteps<Exchange, Next>(
       // application can pass a refused request on.
       const state = requestStateOf(req);
       state.acceptedBy = undefined;
-      state.response = framework.responseOf?.(exchange) ?? state.response;
+      // Where a server of Node announced the request, its own response says when it is finished.
+      state.response ??= framework.responseOf?.(exchange);
       const outcome = server.authorize(req, framework.bodyOf(req, exchange));
       if (!server.isOwnAuthorization(req, outcome)) {
         return runLater(acceptRequest, server, req, exchange, next, outcome);

@@ -5,8 +5,7 @@ import { refuseUncalledMiddleware } from '../policy/middleware-not-called.js';
 import { createScopesPolicy } from '../policy/scopes.js';
 import { type FapiHeadersOptions, fapiHeaderReader } from '../request/fapi-headers.js';
 import type { NodeRequest } from '../request/node-request.js';
-import { makePropertyAtStart } from '../request/request-start.js';
-import { keepRequestTarget, requestTargetOf } from '../request/request-target.js';
+import { keepRequestTarget } from '../request/request-target.js';
 import { createResourceServer, type ResourceServer } from '../resource-server.js';
 import { refuseFurtherArguments } from '../shared/call-arguments.js';
 import { interactionHeader } from '../shared/interaction-id.js';
@@ -155,9 +154,6 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
   if (!['function', 'undefined'].includes(typeof given?.responseOf)) {
     throw createMismatch('createAdapter().responseOf', 'a function', 'something else');
   }
-  if (!['boolean', 'undefined'].includes(typeof given?.isStateOnRequest)) {
-    throw createMismatch('createAdapter().isStateOnRequest', 'true or false', 'something else');
-  }
   const steps: AdapterSteps<Exchange, Next> = createAdapterSteps(framework);
   const middlewareOf = (handle: Handle<Exchange, Next>) =>
     middleware((req, exchange, next) => {
@@ -174,9 +170,6 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       const options = readMiddlewareArgument('mtlsBound()', given, oneObject);
       const server = createResourceServer(options);
       const { revoke, close, reported } = server;
-      if (framework.isStateOnRequest === true) {
-        makePropertyAtStart(server.property);
-      }
       return Object.assign(
         middlewareOf((req, exchange, next) => steps.authorize(server, req, exchange, next)) as object,
         { resourceServer: server, revoke, close, reported },
@@ -213,7 +206,7 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       );
       const metadata = resourceMetadataOf(mtls, 'protectedResourceMetadata()');
       return middlewareOf((req, exchange, next) => {
-        const answer = metadata(req.method, requestTargetOf(req));
+        const answer = metadata(req.method, framework.urlOf(req, exchange) ?? shownTargetOf(req));
         return answer === undefined ? framework.pass(next) : framework.write(exchange, answer);
       });
     },
@@ -254,4 +247,9 @@ export function createAdapter<Types extends MiddlewareTypes, Exchange, Next>(
       };
     },
   } satisfies Adapter<Types>);
+}
+
+/** Returns the URL where Express keeps it, or Node. Never throws: nothing is decided by it here. */
+function shownTargetOf(req: NodeRequest & { readonly originalUrl?: string }): string | undefined {
+  return req.originalUrl ?? req.url;
 }

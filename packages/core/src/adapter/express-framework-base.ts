@@ -11,7 +11,6 @@ type Next = (error?: unknown) => void;
 export const expressFrameworkBase: Readonly<Omit<Framework<ServerResponse, Next>, 'bodyOf' | 'urlOf'>> =
   Object.freeze({
     stateOf: (req) => req,
-    isStateOnRequest: true,
     responseOf: (res) => res,
     addVary,
     setHeader(res, name, value) {

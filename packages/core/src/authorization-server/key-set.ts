@@ -146,7 +146,7 @@ export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): Remo
       next = { uri, requesters, fetching: fetchWhenPermitted(uri, requesters) };
     }
     next.requesters.push(requester);
-    return next.fetching;
+    return waitFor(next, requester);
   }
 
   async function currentUri(mostWaiting: number, requester: Requester): Promise<string> {
@@ -162,7 +162,9 @@ export function createRemoteKeys(metadata: ReadServerMetadata, http: Http): Remo
       const isFresh = latest?.uri === uri && age >= 0 && age < MAX_AGE;
       return latest !== undefined && isFresh
         ? latest
-        : join(mostWaiting, () => (running?.uri === uri ? running.fetching : scheduled(uri, requester)));
+        : join(mostWaiting, () =>
+            running?.uri === uri ? waitFor(running, requester) : scheduled(uri, requester),
+          );
     },
     async fetchAfresh({ requester, mostWaiting = MOST_WAITING } = {}) {
       const uri = await currentUri(mostWaiting, requester);
@@ -197,24 +199,49 @@ async function fetchKeys(
   return { candidates, askedAt, uri, text, fetchedAt: Date.now() };
 }
 
+/** The circuit breaker is open for each client that waits: what refuses each of them. */
+class RefusedForAll extends Error {
+  readonly refusals: ReadonlyMap<Requester, RequestRefused>;
+
+  constructor(refusals: ReadonlyMap<Requester, RequestRefused>) {
+    super('the circuit breaker is open for each client that waits for the keys');
+    this.refusals = refusals;
+  }
+}
+
 /**
  * Sends a request for the first of these clients for which the circuit breaker lets it through. The failures
- * of one client must not refuse the others that wait with it.
+ * of one client must not refuse the others that wait with it. Rejects with `RefusedForAll` if there is none.
  */
 async function sendForOne<T>(
   requesters: readonly Requester[],
   send: (requester: Requester) => Promise<T>,
 ): Promise<T> {
-  for (const requester of requesters.slice(0, -1)) {
+  const refusals = new Map<Requester, RequestRefused>();
+  for (const requester of requesters) {
     try {
       return await send(requester);
     } catch (error) {
       if (!RequestRefused.isRefusal(error) || !(error.cause instanceof CircuitOpen)) {
         throw error;
       }
+      refusals.set(requester, error);
     }
   }
-  return send(requesters.at(-1));
+  throw new RefusedForAll(refusals);
+}
+
+/** Waits for a fetch. A client for which it was not sent gets the refusal of its own circuit breaker. */
+async function waitFor({ fetching }: OpenFetch, requester: Requester): Promise<FetchedKeySet> {
+  try {
+    return await fetching;
+  } catch (error) {
+    if (!(error instanceof RefusedForAll)) {
+      throw error;
+    }
+    const [another] = error.refusals.values();
+    throw error.refusals.get(requester) ?? another ?? error;
+  }
 }
 
 /**

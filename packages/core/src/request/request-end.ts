@@ -13,8 +13,13 @@ interface Closing {
   once?(event: 'close', listener: End): unknown;
 }
 
-/** One listener for each connection: requests in a pipeline share it. */
-const ofConnections = new WeakMap<object, Set<End>>();
+type EndEvent = 'close' | 'finish';
+
+/** One listener for each connection, which requests in a pipeline share, and one for each response. */
+const watched: Readonly<Record<EndEvent, WeakMap<object, Set<End>>>> = {
+  close: new WeakMap(),
+  finish: new WeakMap(),
+};
 
 /**
  * Calls `end` once: when the response to `req` is finished, or when its connection or stream of
@@ -32,14 +37,16 @@ export function endWithRequest(req: NodeRequest, end: End): EndNow {
     end();
     return () => undefined;
   }
-  const onConnection = ofConnections.get(closing) ?? watchClosing(closing);
+  const onConnection = watch(closing, 'close');
+  const onResponse = finishing && watch(finishing, 'finish');
   const endNow = (): void => {
     if (onConnection.delete(endNow)) {
+      onResponse?.delete(endNow);
       end();
     }
   };
   onConnection.add(endNow);
-  finishing?.once?.('finish', endNow);
+  onResponse?.add(endNow);
   return endNow;
 }
 
@@ -52,11 +59,19 @@ function isFinished({ writableFinished, writableEnded }: FinishingResponse, clos
   return writableFinished === true || (writableEnded === true && typeof closing?.bytesWritten !== 'number');
 }
 
-/** Returns the set of functions that the end of the connection calls. */
-function watchClosing(closing: Closing): Set<End> {
+interface Ending<Event extends EndEvent> {
+  once?(event: Event, listener: End): unknown;
+}
+
+/** Returns the set of functions that the end of a connection or of a response calls. */
+function watch<Event extends EndEvent>(ending: Ending<Event>, event: Event): Set<End> {
+  const known = watched[event].get(ending);
+  if (known !== undefined) {
+    return known;
+  }
   const ends = new Set<End>();
-  ofConnections.set(closing, ends);
-  closing.once?.('close', () => endAll(ends));
+  watched[event].set(ending, ends);
+  ending.once?.(event, () => endAll(ends));
   return ends;
 }
 

@@ -6,7 +6,6 @@ import { type FinishingResponse, requestStateOf } from './request-state.js';
 const REQUEST_START = 'http.server.request.start';
 
 let noticing = 0;
-const properties = new Set<string>();
 
 /**
  * From now on each request that begins gets its state (`requestStateOf()`), which has its response. Returns
@@ -24,18 +23,9 @@ export function noticeRequests(): () => void {
       noticing -= 1;
       if (noticing === 0) {
         unsubscribe(REQUEST_START, onRequestStart);
-        properties.clear();
       }
     }
   };
-}
-
-/**
- * Has each request that begins get this property, undefined, while requests are noticed. Express changes the
- * prototype of a request, and a property that is added afterwards takes V8 about 3 µs.
- */
-export function makePropertyAtStart(name: string): void {
-  properties.add(name);
 }
 
 /** Never throws: an error in a subscriber ends the process. */
@@ -43,12 +33,7 @@ function onRequestStart(message: unknown): void {
   const { request, response } = message as { request: NodeRequest; response: FinishingResponse };
   try {
     requestStateOf(request).response = response;
-    for (const name of properties) {
-      if (!(name in request)) {
-        (request as NodeRequest & Record<string, unknown>)[name] = undefined;
-      }
-    }
   } catch {
-    // A frozen request has neither.
+    // A frozen request has no state.
   }
 }
