@@ -107,11 +107,12 @@ export interface ResourceServer {
     body?: unknown,
   ): Promise<HttpAnswer>;
   /**
-   * Asks each authorization server for its metadata, and for its keys or about a made-up token.
-   * Resolves if this API can check tokens. Rejects with `RequestRefused` otherwise, whose `code`
-   * and `detail` say why, and publishes the cause as a problem. Calls at the same time share the
-   * questions, and for 10 seconds after a success no further one is asked. A token source of your
-   * own is asked only if its reader has `ready`.
+   * Asks each authorization server about a made-up token, or for its keys if this process has none or
+   * those are 10 minutes old, and for its metadata if this process has none. Resolves if this API can
+   * check tokens. Rejects with `RequestRefused` otherwise, whose `code` and `detail` say why, and
+   * publishes the cause as a problem. Calls at the same time share the questions, and for 10 seconds
+   * after a success no further one is asked. A token source of your own is asked only if its reader has
+   * `ready`.
    *
    * If tokens of an issuer can't be introspected, as with `jwtAccessTokens()` without `introspection`,
    * rejects with `revocations_unknown` while `revocations.log` can't be read: requests with such
