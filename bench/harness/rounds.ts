@@ -17,7 +17,8 @@ export interface Samples<Figure extends string> {
  */
 export function orderOf(names: readonly string[], round: number): string[] {
   const { length } = names;
-  const turn = ((round % (2 * length)) + 2 * length) % (2 * length);
+  const orders = 2 * length;
+  const turn = ((round % orders) + orders) % orders;
   const order = names.map((_, place) => {
     const step = place % 2 === 1 ? (place + 1) / 2 : length - place / 2;
     return names[(step + turn) % length] as string;

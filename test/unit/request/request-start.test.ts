@@ -2,29 +2,18 @@
 import { channel } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { NodeRequest } from '@mtls-bound/core';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-
-type RequestStart = typeof import('../../../packages/core/src/request/request-start.js');
-type RequestStates = typeof import('../../../packages/core/src/request/request-state.js');
+import { afterEach, describe, expect, it } from 'vitest';
+import { knownRequestStateOf, requestStateOf } from '../../../packages/core/src/request/request-state.js';
 
 const start = (request: object, response: object = new EventEmitter()): void =>
   channel('http.server.request.start').publish({ request, response });
-const newRequest = (members: object = {}) =>
-  ({ httpVersionMajor: 1, socket: {}, ...members }) as unknown as NodeRequest & Record<string, unknown>;
+const newRequest = () => ({ httpVersionMajor: 1, socket: {} }) as unknown as NodeRequest;
 
-// Copies of their own: other tests of this process left resource servers behind, which notice requests.
-let noticeRequests: RequestStart['noticeRequests'];
-let copies = 0;
-const { knownRequestStateOf, requestStateOf }: RequestStates = await import(
-  '../../../packages/core/src/request/request-state.js'
+// A copy of its own: other tests of this process left resource servers behind, which notice requests.
+const { noticeRequests }: typeof import('../../../packages/core/src/request/request-start.js') = await import(
+  `${'../../../packages/core/src/request/request-start.js'}?copy`
 );
 let stop: (() => void) | undefined;
-beforeEach(async () => {
-  copies += 1;
-  ({ noticeRequests } = await import(
-    `${'../../../packages/core/src/request/request-start.js'}?copy${copies}`
-  ));
-});
 afterEach(() => stop?.());
 
 describe('the state of a request', () => {
